@@ -1,0 +1,211 @@
+"""What the streams conclude. Each fact is a full snapshot with a revision; the highest revision of a key is the truth."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from waterline.schemas.events import Instant, Millis, Money, Name, Outcome, Tokens, Verdict
+
+ZERO = Decimal(0)
+
+
+class DecisionState(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+    MERGED = "merged"
+
+
+class PriceState(StrEnum):
+    """Why a cost is what it is. Only `priced` leaves have one; `unpriced` is unknown, never zero."""
+
+    PRICED = "priced"
+    UNPRICED = "unpriced"
+    NO_USAGE = "no_usage"
+    WRAPPER = "wrapper"
+    DUPLICATE = "duplicate"
+
+
+class Component(StrEnum):
+    """The part of a decision's cost that a leaf belongs to."""
+
+    MODEL = "model"
+    TOOL = "tool"
+    RETRIEVAL = "retrieval"
+    HUMAN = "human"
+
+
+class Contribution(Struct, kw_only=True, omit_defaults=True, frozen=True):
+    """What one revision of a decision adds to its groups; a later revision takes it back and adds its own."""
+
+    day: Annotated[str, Meta(description="UTC day of the decision's start, YYYY-MM-DD")] = ""
+    agent: Name = ""
+    task: Name = ""
+    team: Name = ""
+    escalated: bool = False
+    reviewed: bool = False
+    overturned: bool = False
+    outcome: Outcome = Outcome.NONE
+    automated_cost: Money | None = None
+    human_cost: Money = ZERO
+
+
+class DecisionFact(Struct, kw_only=True, omit_defaults=True):
+    """The decision so far. Topic `decision.facts`, table `decision_facts`, key (tenant, decision_key, revision)."""
+
+    tenant: str
+    decision_key: str
+    revision: Annotated[int, Meta(ge=0, description="events applied so far; a replay gives the same number")]
+    state: DecisionState = DecisionState.OPEN
+    merged_into: Annotated[str, Meta(description="the elected key, when state is merged")] = ""
+    decision_id: str = ""
+    day: str = ""
+    # where it belongs, who and what: of the first event that says so
+    team: str = ""
+    environment: str = ""
+    session_id: str = ""
+    subject: str = ""
+    actor: str = ""
+    agent: str = ""
+    agent_version: str = ""
+    task: str = ""
+    artifact_id: str = ""
+    stage: str = ""
+    # life
+    started_at: Instant
+    ended_at: Instant
+    escalated: bool = False
+    escalation_reason: str = ""
+    reviews: int = 0
+    review_verdict: Verdict = Verdict.NONE
+    reviewer: str = ""
+    overturned: bool = False
+    outcome: Outcome = Outcome.NONE
+    output_class: str = ""
+    confidence: float | None = None
+    # counts
+    events: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    retrievals: int = 0
+    errors: int = 0
+    retries: int = 0
+    # tokens of priced and unpriced leaves alike; duplicates and wrappers are not in them
+    tokens_input: Tokens = 0
+    tokens_cache_read: Tokens = 0
+    tokens_cache_write: Tokens = 0
+    tokens_output: Tokens = 0
+    tokens_reasoning: Tokens = 0
+    # M1, USD
+    cost_model: Money = ZERO
+    cost_tool: Money = ZERO
+    cost_retrieval: Money = ZERO
+    cost_human: Money = ZERO
+    cost_rework: Annotated[Money, Meta(description="the part of realized_cost that came after an overturn")] = ZERO
+    automated_cost: Annotated[Money, Meta(description="model + tool + retrieval")] = ZERO
+    realized_cost: Annotated[Money, Meta(description="automated + human; a lower bound while unpriced_calls > 0")] = ZERO
+    reported_cost: Annotated[Money | None, Meta(description="the sum of what the sources said")] = None
+    unpriced_calls: int = 0
+    # M6
+    agent_ms: Millis = 0.0
+    queue_ms: Millis = 0.0
+    review_ms: Millis = 0.0
+    downstream_ms: Millis = 0.0
+    resolution_ms: Millis = 0.0
+    synthetic_fields: list[str] = field(default_factory=list)
+    previous: Contribution | None = None
+
+
+class CostFact(Struct, kw_only=True, omit_defaults=True):
+    """One leaf event and its price. Topic `cost.facts`, table `cost_facts`, key (tenant, decision_key, event_id, revision)."""
+
+    tenant: str
+    decision_key: str
+    event_id: str
+    revision: int
+    component: Component
+    price_state: PriceState
+    retracted: Annotated[bool, Meta(description="the leaf moved to another decision; count it no more")] = False
+    ts: Instant
+    received_at: Instant
+    team: str = ""
+    agent: str = ""
+    task: str = ""
+    agent_version: str = ""
+    credential_id: str = ""
+    source: str = ""
+    response_id: str = ""
+    provider: str = ""
+    model: Annotated[str, Meta(description="the model the price was looked up for")] = ""
+    service_tier: str = ""
+    tokens: Annotated[dict[str, int], Meta(description="disjoint token class -> count")] = field(default_factory=dict)
+    unit_prices: Annotated[dict[str, str], Meta(description="token class -> USD per million")] = field(default_factory=dict)
+    price_key: Annotated[str, Meta(description="provider/model#tier: what a restatement looks the newer price up by")] = ""
+    price_id: Annotated[str, Meta(description="price_key@version: exactly the price that applied")] = ""
+    priced_at: Annotated[Instant | None, Meta(description="when the price that applied became known")] = None
+    cost: Annotated[Money | None, Meta(description="USD; null unless price_state is priced")] = None
+    reported_cost: Money | None = None
+
+
+class DecisionLink(Struct, kw_only=True, omit_defaults=True):
+    """Business id -> the elected decision key. Topic `decision.links`, table `decision_links`."""
+
+    tenant: str
+    decision_id: str
+    decision_key: str
+    elected_at: Instant
+
+
+class GroupInput(Struct, kw_only=True, omit_defaults=True):
+    """What a decision contributes to its group (tenant, agent, task), and what it takes back. Topic `group.inputs`."""
+
+    tenant: str
+    group: Annotated[str, Meta(description="agent/task")]
+    decision_key: str
+    revision: int
+    now: Contribution | None = None
+    previous: Contribution | None = None
+
+
+class QualityFact(Struct, kw_only=True, omit_defaults=True):
+    """Expected review cost of one group on one day (M1). Topic `quality.facts`, table `quality_facts`.
+
+    Taken from the closed days before `day`, so it does not depend on the order of arrival:
+    expected_cost(decision) = automated_cost(decision) + p_review * mean_review_cost.
+    """
+
+    tenant: str
+    group: str
+    measure: str = "expected_cost"
+    day: str
+    revision: Annotated[int, Meta(ge=0, description="inputs applied to the group so far")]
+    agent: str = ""
+    task: str = ""
+    state: Annotated[str, Meta(description="ok or insufficient")] = "ok"
+    reason: str = ""
+    window_from: str
+    window_to: str
+    decisions: int = 0
+    reviewed: int = 0
+    p_review: float | None = None
+    mean_review_cost: Money | None = None
+    expected_review_cost: Annotated[Money | None, Meta(description="review cost / decisions of the window, exact")] = None
+
+
+class PriceVersion(Struct, kw_only=True, omit_defaults=True):
+    """One price as it became known. Topic `price.versions`, table `price_versions`.
+
+    It applies to an event when `known_from` <= its received_at and `effective_from` <= its ts.
+    """
+
+    price_id: str
+    price_key: str
+    provider: str
+    model: str
+    known_from: Instant
+    effective_from: Instant
+    source: Annotated[str, Meta(description="genai-prices <version> or override")] = ""
+    unit_prices: Annotated[dict[str, str], Meta(description="token class -> USD per million")] = field(default_factory=dict)
+    conditions: Annotated[str, Meta(description="JSON of what else must hold: input length, service tier, time of day")] = ""

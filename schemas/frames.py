@@ -1,0 +1,221 @@
+"""Frames: one Kafka record, many events. The one place that writes and reads them, so that every reader gives the same
+verdict on the same bytes.
+
+A record's value is newline-delimited JSON, one event a line; a single object is a frame of one. A bad line is a verdict
+of its own and leaves the others untouched. A tick carries no event; it tells the time.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import orjson
+from msgspec import Struct
+
+from waterline.schemas.errors import ErrorCode
+from waterline.schemas.events import EARLIEST, FIELDS, LATEST, SCHEMA_VERSION, Event
+from waterline.schemas.identity import record_event_id
+
+H_SCHEMA, H_COUNT, H_TENANT = "wl-schema", "wl-count", "wl-tenant"
+H_PRODUCER, H_SEQ, H_TYPE, H_REPLAYS = "wl-producer", "wl-seq", "wl-type", "wl-replays"
+TICK = b"tick"
+LINE_LIMIT = 1_000_000
+
+_decode = msgspec.json.Decoder(Event).decode
+_encoder = msgspec.json.Encoder()
+
+Headers = Sequence[tuple[str, bytes]] | None
+
+
+class Line(Struct, gc=False):
+    """A good line. `event` is the topic's model, `raw` its JSON: the bytes as they came unless something was filled in."""
+
+    index: int
+    raw: bytes
+    event: Any
+
+
+class BadLine(Struct, gc=False):
+    """A line that can never be used, with the reason a person needs."""
+
+    index: int
+    raw: bytes
+    code: ErrorCode
+    reason: str
+
+
+class Frame(Struct):
+    """A parsed record. A tick has no lines; `time` is the Kafka timestamp, or for a tick the time it tells."""
+
+    lines: list[Line]
+    bad: list[BadLine]
+    time: datetime
+    tick: bool = False
+    replay_tick: bool = False
+    producer: str = ""
+    seq: int = -1
+
+
+def encode_event(event: Event) -> bytes:
+    """One line, without the newline."""
+    return _encoder.encode(event)
+
+
+def encode_frame(lines: Iterable[bytes]) -> bytes:
+    return b"\n".join(lines)
+
+
+def frame_headers(tenant: str, count: int, producer: str, seq: int) -> list[tuple[str, bytes]]:
+    return [
+        (H_SCHEMA, b"%d" % SCHEMA_VERSION),
+        (H_COUNT, b"%d" % count),
+        (H_TENANT, tenant.encode()),
+        (H_PRODUCER, producer.encode()),
+        (H_SEQ, b"%d" % seq),
+    ]
+
+
+def tick_headers(producer: str, seq: int) -> list[tuple[str, bytes]]:
+    return [(H_TYPE, TICK), (H_PRODUCER, producer.encode()), (H_SEQ, b"%d" % seq)]
+
+
+def encode_tick(now: datetime, replay: bool = False) -> bytes:
+    """`{"now": ..., "clock": "source" | "replay"}`; a replay brings its own event time."""
+    return orjson.dumps({"now": now.isoformat(), "clock": "replay" if replay else "source"})
+
+
+def parse_frame(value: bytes | None, headers: Headers, timestamp_ms: int) -> Frame:
+    """Parse a record of `agent.events` or `agent.moved`. Never raises: what is wrong is in `bad`.
+
+    Filled in where a line lacks them: `event_id` (a hash of the tenant, the line and its occurrence in the frame) and
+    `received_at` (the record's Kafka timestamp).
+    """
+    head: Mapping[str, bytes] = dict(headers or ())
+    received = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    frame = Frame([], [], received)
+    _read_origin(frame, head)
+    if head.get(H_TYPE) == TICK:
+        _read_tick(frame, value)
+        return frame
+    if not value:
+        frame.bad.append(BadLine(-1, b"", ErrorCode.INVALID_FRAME, "the record has no value"))
+        return frame
+    tenant = head.get(H_TENANT, b"").decode("utf-8", "replace")
+    raws = value.split(b"\n")
+    occurrences: dict[bytes, int] = {}
+    index = 0
+    for raw in raws:
+        if not raw or raw.isspace():
+            continue
+        verdict = _read_line(index, raw, tenant, received, occurrences)
+        if isinstance(verdict, Line):
+            frame.lines.append(verdict)
+        else:
+            frame.bad.append(verdict)
+        index += 1
+    count = head.get(H_COUNT)
+    if index == 0:
+        frame.bad.append(BadLine(-1, value, ErrorCode.INVALID_FRAME, "the record holds no line"))
+    elif count is not None and count.isdigit() and int(count) != index:
+        reason = f"header {H_COUNT} says {int(count)} lines, the value holds {index}"
+        frame.bad.append(BadLine(-1, value, ErrorCode.INVALID_FRAME, reason))
+        frame.lines.clear()
+    return frame
+
+
+def parse_facts(decode: Callable[[bytes], Struct], value: bytes | None, headers: Headers, timestamp_ms: int) -> Frame:
+    """Parse a record of any other topic: one fact a line, read by the topic's `decode`, passed on as it came. Never raises."""
+    head: Mapping[str, bytes] = dict(headers or ())
+    frame = Frame([], [], datetime.fromtimestamp(timestamp_ms / 1000, UTC))
+    _read_origin(frame, head)
+    if head.get(H_TYPE) == TICK:
+        _read_tick(frame, value)
+        return frame
+    for index, raw in enumerate(raw for raw in (value or b"").split(b"\n") if raw and not raw.isspace()):
+        try:
+            frame.lines.append(Line(index, raw, decode(raw)))
+        except msgspec.ValidationError as error:
+            frame.bad.append(BadLine(index, raw, ErrorCode.INVALID_EVENT, str(error)))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            frame.bad.append(BadLine(index, raw, ErrorCode.INVALID_JSON, str(error)))
+    return frame
+
+
+def parse_event(raw: bytes) -> Event:
+    """One event from JSON. Raises `msgspec.ValidationError` with the field's name, or `msgspec.DecodeError`.
+
+    Keys that no field has are moved into `attributes` (text, lists and objects as JSON) or `measures` (numbers)."""
+    try:
+        event = _decode(raw)
+    except msgspec.ValidationError:
+        event = _decode_with_unknown_keys(raw)
+    if not EARLIEST <= event.ts < LATEST:
+        raise msgspec.ValidationError(f"Expected a time from {EARLIEST.year} to {LATEST.year} - at `$.ts`")
+    return event
+
+
+def _read_origin(frame: Frame, head: Mapping[str, bytes]) -> None:
+    frame.producer = head.get(H_PRODUCER, b"").decode("utf-8", "replace")
+    seq = head.get(H_SEQ, b"")
+    if seq.isdigit():
+        frame.seq = int(seq)
+
+
+def _read_line(index: int, raw: bytes, tenant: str, received: datetime, occurrences: dict[bytes, int]) -> Line | BadLine:
+    if len(raw) > LINE_LIMIT:
+        return BadLine(index, raw, ErrorCode.TOO_LARGE, f"the line has {len(raw)} bytes, the limit is {LINE_LIMIT}")
+    try:
+        event = _decode(raw)
+        known = EARLIEST <= event.ts < LATEST
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        known = False
+    if not known:
+        try:
+            event = parse_event(raw)
+        except msgspec.ValidationError as error:
+            return BadLine(index, raw, ErrorCode.INVALID_EVENT, str(error))
+        except (msgspec.DecodeError, orjson.JSONDecodeError, UnicodeDecodeError) as error:
+            return BadLine(index, raw, ErrorCode.INVALID_JSON, str(error))
+        raw = encode_event(event)
+    if tenant and event.tenant != tenant:
+        reason = f"the line's tenant is {event.tenant!r}, the frame's is {tenant!r}"
+        return BadLine(index, raw, ErrorCode.INVALID_FRAME, reason)
+    if not event.event_id or event.received_at is None:
+        if not event.event_id:
+            occurrence = occurrences.get(raw, 0)
+            occurrences[raw] = occurrence + 1
+            event.event_id = record_event_id(event.tenant, raw, occurrence)
+        if event.received_at is None:
+            event.received_at = received
+        raw = encode_event(event)
+    return Line(index, raw, event)
+
+
+def _decode_with_unknown_keys(raw: bytes) -> Event:
+    fields: Any = orjson.loads(raw)
+    if not isinstance(fields, dict) or FIELDS.issuperset(fields):
+        return _decode(raw)
+    attributes, measures = fields.get("attributes"), fields.get("measures")
+    attributes = dict(attributes) if isinstance(attributes, dict) else attributes or {}
+    measures = dict(measures) if isinstance(measures, dict) else measures or {}
+    for key in [key for key in fields if key not in FIELDS]:
+        value = fields.pop(key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            attributes.setdefault(key, value if isinstance(value, str) else orjson.dumps(value).decode())
+        elif math.isfinite(value):
+            measures.setdefault(key, float(value))
+    return msgspec.convert({**fields, "attributes": attributes, "measures": measures}, Event, strict=True)
+
+
+def _read_tick(frame: Frame, value: bytes | None) -> None:
+    frame.tick = True
+    try:
+        told: Any = orjson.loads(value or b"")
+        frame.time = datetime.fromisoformat(told["now"]).astimezone(UTC)
+        frame.replay_tick = told.get("clock") == "replay"
+    except (ValueError, KeyError, TypeError) as error:
+        frame.bad.append(BadLine(-1, value or b"", ErrorCode.INVALID_FRAME, f"the tick tells no time: {error}"))

@@ -1,0 +1,67 @@
+"""Every topic, once: what travels on it, how it is keyed and how long it stays. Broker, compose file and docs follow this."""
+
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from waterline.schemas.dead_letter import DeadLetter
+from waterline.schemas.events import Event, Payload
+from waterline.schemas.facts import CostFact, DecisionFact, DecisionLink, GroupInput, PriceVersion, QualityFact
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """`key` says what the partition is chosen by; `table` is where the sink stores it, if it does."""
+
+    name: str
+    key: str
+    meaning: str
+    model: type[Struct]
+    table: str = ""
+    compacted: bool = False
+    internal: bool = False
+    retention_ms: int = 7 * DAY_MS
+    config: dict[str, str] = field(default_factory=dict)
+
+
+AGENT_EVENTS = Topic("agent.events", "tenant, decision key", "frames of wide events", Event, "events")
+AGENT_MOVED = Topic("agent.moved", "tenant, decision key", "lines handed to the partition they belong to", Event, internal=True)
+AGENT_PAYLOADS = Topic("agent.payloads", "event_id", "bodies of tenants that opted in", Payload, "payloads", retention_ms=DAY_MS)
+DECISION_FACTS = Topic(
+    "decision.facts", "tenant, decision key", "the decision so far, with what it replaces", DecisionFact, "decision_facts"
+)
+COST_FACTS = Topic("cost.facts", "tenant, decision key", "one priced leaf of a decision", CostFact, "cost_facts")
+PRICE_VERSIONS = Topic(
+    "price.versions", "provider", "prices as they became known", PriceVersion, "price_versions", compacted=True
+)
+GROUP_INPUTS = Topic("group.inputs", "tenant, group", "what decisions contribute to their groups", GroupInput, internal=True)
+DECISION_LINKS = Topic(
+    "decision.links", "tenant, alias", "business id -> decision key, as elected", DecisionLink, "decision_links", compacted=True
+)
+QUALITY_FACTS = Topic("quality.facts", "tenant, group", "expected cost, one per group and day", QualityFact, "quality_facts")
+DEAD_LETTERS = Topic(
+    "dead.letters",
+    "source topic",
+    "whole records and lines that could not be used",
+    DeadLetter,
+    "dead_letters",
+    retention_ms=30 * DAY_MS,
+)
+
+TOPICS: tuple[Topic, ...] = (
+    AGENT_EVENTS,
+    AGENT_MOVED,
+    AGENT_PAYLOADS,
+    DECISION_FACTS,
+    COST_FACTS,
+    PRICE_VERSIONS,
+    GROUP_INPUTS,
+    DECISION_LINKS,
+    QUALITY_FACTS,
+    DEAD_LETTERS,
+)
+
+STORED: tuple[Topic, ...] = tuple(t for t in TOPICS if t.table)
+"""Topics that the sink writes into ClickHouse, each into its own table."""
