@@ -12,6 +12,7 @@ import orjson
 
 from waterline.schemas.events import SCHEMA_VERSION
 from waterline.schemas.frames import H_COUNT, H_PRODUCER, H_REPLAYS, H_SCHEMA, H_SEQ, H_TENANT, H_TYPE
+from waterline.schemas.reference import PAGE, page
 from waterline.schemas.settings import Settings
 from waterline.schemas.topics import TOPICS, Topic
 
@@ -97,6 +98,8 @@ def main() -> None:
     for name, document in wanted.items():
         (GENERATED / name).write_bytes(render(document))
         print(f"schemas/generated/{name}")
+    PAGE.write_text(page())
+    print("schemas/REFERENCE.md")
 
 
 if __name__ == "__main__":

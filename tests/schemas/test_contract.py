@@ -13,6 +13,7 @@ import pytest
 from waterline.schemas.compatibility import breaks
 from waterline.schemas.events import FIELDS, TOKEN_CLASSES, Event
 from waterline.schemas.generate import GENERATED, RELEASED, documents, json_schema, render
+from waterline.schemas.reference import PAGE, page
 from waterline.schemas.topics import AGENT_EVENTS, TOPICS, Topic
 
 EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
@@ -33,6 +34,7 @@ def test_generated_files_follow_the_declarations() -> None:
     """If this fails: `make schemas`, and commit what it wrote."""
     wanted = {name: render(document) for name, document in documents().items()}
     assert {path.name: path.read_bytes() for path in GENERATED.iterdir()} == wanted
+    assert PAGE.read_text() == page()
 
 
 @pytest.mark.parametrize("topic", PUBLIC, ids=lambda topic: topic.name)
