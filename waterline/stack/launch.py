@@ -1,0 +1,54 @@
+"""Runs one command that must not outlive the process that started it, however that one dies.
+
+    python launch.py PARENT FD COMMAND...
+
+On Linux the kernel is asked to kill this process when its parent is gone, and the command then takes its place: same pid,
+nothing in between. Elsewhere this process stays, runs the command in its own process group, and kills the group as soon as
+FD, the reading end of a pipe whose writing end only the parent holds, comes to its end. FD >= 0 asks for that on Linux too.
+
+The parent must be a thread that lives as long as the command may: Linux counts the death of the thread that forked.
+Imports little on purpose: it is run for each child, with `python -I -S`.
+"""
+
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with(parent: int) -> None:
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os._exit(1)
+
+
+def watch(fd: int, command: list[str]) -> int:
+    import subprocess
+    import threading
+
+    child = subprocess.Popen(command)
+
+    def guard() -> None:
+        os.read(fd, 1)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: child.send_signal(received))
+    threading.Thread(target=guard, daemon=True).start()
+    return child.wait()
+
+
+def main(arguments: list[str]) -> None:
+    parent, fd, command = int(arguments[0]), int(arguments[1]), arguments[2:]
+    if fd < 0:
+        die_with(parent)
+        os.execvp(command[0], command)
+    code = watch(fd, command)
+    sys.exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

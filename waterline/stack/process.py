@@ -1,0 +1,122 @@
+"""One child process: started so that it cannot outlive this one, its output in a file, and signals to it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+LAUNCH = Path(__file__).with_name("launch.py")
+LOG_LIMIT = 10 * 2**20
+ASK_S = 0.05
+
+
+class NotReady(Exception):
+    """A process ended or its deadline passed before it answered. The message holds the end of its log."""
+
+
+@cache
+def _spawner() -> ThreadPoolExecutor:
+    """The one thread that forks. It lives as long as this process, since on Linux children die with the thread that made them."""
+    return ThreadPoolExecutor(1, thread_name_prefix="spawn")
+
+
+@cache
+def _lifeline() -> int:
+    """The reading end of a pipe that ends when this process does; -1 on Linux, where the kernel tells the children."""
+    return -1 if sys.platform == "linux" else os.pipe()[0]
+
+
+class Child:
+    """Not thread safe: one owner starts, watches and stops it."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.command = list(command)
+        self.log = log
+        self.environment = dict(environment or {})
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        if self.alive:
+            return
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
+            os.replace(self.log, self.log.with_suffix(".log.1"))
+        self.process = _spawner().submit(self._spawn).result()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        fd = _lifeline()
+        launcher = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(fd)]
+        with self.log.open("ab") as out:
+            return subprocess.Popen(
+                [*launcher, *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=os.environ | self.environment,
+                start_new_session=True,  # Ctrl-C reaches the owner alone, which stops its children in order
+                pass_fds=() if fd < 0 else (fd,),
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process and self.alive else None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self.process.poll() if self.process else None
+
+    def signal(self, number: int) -> None:
+        """To the whole group, which off Linux holds the launcher too. Nothing happens when it is gone."""
+        if self.process and self.alive:
+            os.killpg(self.process.pid, number)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether it has ended within `timeout` seconds."""
+        try:
+            if self.process:
+                self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self, grace: float = 15.0) -> None:
+        """Asks it to end, and kills it when it has not after `grace` seconds. Works on a paused process."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        if not self.wait(grace):
+            self.kill()
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def wait_until(self, answers: Callable[[], bool], deadline: float) -> None:
+        """Asks until it answers. Raises NotReady when it ends first, or `deadline` (time.monotonic) passes."""
+        while not answers():
+            if self.wait(ASK_S):
+                raise NotReady(f"{self.name} ended with code {self.exit_code}\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise NotReady(f"{self.name} does not answer\n{self.tail()}")
+
+    def tail(self, lines: int = 20) -> str:
+        """The end of its log, with the log's path above it."""
+        return tail(self.log, lines)
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    if not path.exists() or not path.stat().st_size:
+        return f"({path} is empty)"
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64 * 1024))
+        text = file.read().decode(errors="replace")
+    return "\n".join([f"--- {path}", *text.splitlines()[-lines:]])
