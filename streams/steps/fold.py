@@ -32,14 +32,23 @@ class Out(Struct, gc=False):
 
 
 class Changes(Struct):
-    """What a batch did. `puts` maps state keys to their new bytes, None deletes."""
+    """What a batch did. `puts` maps state keys to their new bytes, None deletes; keys that begin with a zero byte are the
+    runtime's. `cold` names the keys of `puts` that left the memory: recovery does not load them, `Cold` still finds them.
+
+    No puts and no outs = nothing is committed, and after a restart the same frames come again.
+    """
 
     puts: dict[bytes, bytes | None] = field(default_factory=dict)
     outs: list[Out] = field(default_factory=list)
+    cold: set[bytes] = field(default_factory=set)
 
 
 class Cold(Protocol):
-    """State that is on disk and not in memory: a cache of the changelog, read on demand."""
+    """The partition's state as last drained, on disk: a cache of the changelog, read on demand.
+
+    It holds every key, whether the fold keeps it in memory or not, and what was drained is seen before it is committed.
+    What was not drained yet only the fold knows. Do not drain while a scan is being read.
+    """
 
     def get(self, key: bytes) -> bytes | None: ...
 
@@ -52,11 +61,16 @@ class Fold(Protocol):
     """One partition's state."""
 
     def load(self, key: bytes, value: bytes) -> bool:
-        """Recovery: one state record. True = the fold keeps it in memory, False = it may stay on disk."""
+        """Recovery: one state record, in no particular order, before the first frame. True = the fold keeps it in memory,
+        False = it is cold: the next recovery leaves it on disk."""
         ...
 
     def apply(self, at: Position, frame: Frame) -> None:
-        """Take in one frame. Must not raise for anything that is in the frame."""
+        """Take in one frame. Must not raise for anything that is in the frame.
+
+        Frames of one topic come in order and each one once. If it does raise, that is a bug: the fold is thrown away, and
+        the frame comes again in parts (same `at`, some of the lines in order) so that only the line at fault is buried.
+        """
         ...
 
     def drain(self) -> Changes:
