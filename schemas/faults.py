@@ -37,6 +37,11 @@ class Point(_Named):
     BEFORE_COMMIT = "before_commit", "sink: all of the range is done, its end is not committed"
     AFTER_COMMIT = "after_commit", "sink: the end of the range is committed"
     AFTER_SPLIT = "after_split", "sink: a half of a refused batch is planned, nothing of it is inserted"
+    # streams
+    FACTS_WRITTEN = "facts_written", "streams: the facts of a transaction are on the broker, the state is not"
+    STATE_WRITTEN = "state_written", "streams: facts and state are on the broker, the transaction is open"
+    TRANSACTION_COMMITTED = "transaction_committed", "streams: the transaction is committed, the local copy is not written"
+    COPY_WRITTEN = "copy_written", "streams: the local copy is written, the input is not acknowledged"
 
 
 class Guard(_Named):
@@ -53,6 +58,10 @@ class Guard(_Named):
     FENCING = "fencing", "sink: a batch whose plan is refused is dropped; without it a woken zombie inserts"
     REVOCATION = "revocation", "sink: nothing is committed on revocation; without it an open plan is erased"
     FLUSH = "flush", "sink: dead letters are delivered before the commit; without it a crash loses them"
+    # streams
+    TRANSACTION = "transaction", "streams: state and facts are one transaction; without it a crash repeats or loses facts"
+    STREAM_FENCING = "stream_fencing", "streams: a new owner shuts the old one out; without it a woken zombie writes on"
+    APPLIED = "applied", "streams: a record at or below the applied offset is skipped; without it it counts twice"
 
 
 def _ordered(variable: str) -> tuple[Point | None, int]:

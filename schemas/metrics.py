@@ -15,4 +15,22 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
-METRICS: tuple[Metric, ...] = ()
+_COMMIT_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_RECOVERY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+STREAMS: tuple[Metric, ...] = (
+    Metric("streams_lag_records", "gauge", "records of the partition that are not applied yet", ("topic", "partition")),
+    Metric("streams_partitions", "gauge", "partitions this worker owns, by what they are doing", ("stage", "state")),
+    Metric("streams_states", "gauge", "states held in memory", ("stage",)),
+    Metric("streams_frames_total", "counter", "records applied, ticks among them", ("stage",)),
+    Metric("streams_events_total", "counter", "lines applied", ("stage",)),
+    Metric("streams_skipped_total", "counter", "records that came again after they were applied", ("stage",)),
+    Metric("streams_buried_total", "counter", "lines and records buried", ("stage", "code")),
+    Metric("streams_produced_total", "counter", "records produced in committed transactions", ("topic",)),
+    Metric("streams_transactions_total", "counter", "transactions, by how they ended: committed, aborted", ("stage", "outcome")),
+    Metric("streams_commit_seconds", "histogram", "from the first record of a transaction to its commit", ("stage",), _COMMIT_S),
+    Metric("streams_recoveries_total", "counter", "times a partition's state was loaded, by where from", ("stage", "source")),
+    Metric("streams_recovery_seconds", "histogram", "time to load a partition's state", ("stage",), _RECOVERY_S),
+)
+
+METRICS: tuple[Metric, ...] = STREAMS

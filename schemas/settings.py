@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     streams_batch_frames: int = Field(100, ge=1, description="frames applied in one transaction")
     streams_linger_s: float = Field(0.2, gt=0, description="age at which a transaction is committed whatever its size")
     streams_bugs_in_a_row: int = Field(10, ge=1, description="lines in a row that fail as a bug before the worker stops")
+    streams_stall_s: float = Field(120.0, gt=0, description="time with lag and no progress after which the worker restarts")
     streams_metrics_port: int = Field(9466, ge=0, le=65535, description="health and Prometheus metrics")
     decision_grace_s: float = Field(900.0, gt=0, description="event time without news after which a decision is closed")
     decision_keep_days: int = Field(45, ge=1, description="days a closed decision can be reopened")

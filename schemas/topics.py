@@ -4,11 +4,14 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
+from waterline.schemas.changelog import Place
 from waterline.schemas.dead_letter import DeadLetter
 from waterline.schemas.events import Event, Payload
 from waterline.schemas.facts import CostFact, DecisionFact, DecisionLink, GroupInput, PriceVersion, QualityFact
 
 DAY_MS = 24 * 3600 * 1000
+TOMBSTONE_MS = 7 * DAY_MS
+"""How long a changelog remembers a deletion. A local copy of it that was not kept up for longer cannot be caught up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,18 @@ DEAD_LETTERS = Topic(
     "dead_letters",
     retention_ms=30 * DAY_MS,
 )
+_CHANGELOG = {
+    "delete.retention.ms": str(TOMBSTONE_MS),
+    "min.cleanable.dirty.ratio": "0.3",
+    "segment.bytes": str(64 * 2**20),
+    "segment.ms": str(DAY_MS),
+}
+DECIDE_CHANGELOG = Topic(
+    "decide.changelog", "state key, own partition", "state of decisions and links", Place, "", True, True, config=_CHANGELOG
+)
+GROUPS_CHANGELOG = Topic(
+    "groups.changelog", "state key, own partition", "state of groups", Place, "", True, True, config=_CHANGELOG
+)
 
 TOPICS: tuple[Topic, ...] = (
     AGENT_EVENTS,
@@ -61,6 +76,8 @@ TOPICS: tuple[Topic, ...] = (
     DECISION_LINKS,
     QUALITY_FACTS,
     DEAD_LETTERS,
+    DECIDE_CHANGELOG,
+    GROUPS_CHANGELOG,
 )
 
 STORED: tuple[Topic, ...] = tuple(t for t in TOPICS if t.table)
