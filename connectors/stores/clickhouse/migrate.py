@@ -1,0 +1,93 @@
+"""Brings the database to the newest migration of sql/migrations: forward only, each file once, each recorded with its checksum.
+
+A file that was applied may not change; what must change goes into a new file. Every statement may be repeated, so a run
+that died in the middle of a file, and two runs at once, do no harm.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+
+from waterline.connectors.stores.clickhouse.macros import Target, render
+
+FOLDER = Path(__file__).parents[3] / "sql" / "migrations"
+FILE = re.compile(r"(\d{4})_\w+\.sql")
+HEADER = re.compile(r"-- Why: .+?^-- Blocking: (?:yes|no)\b", re.MULTILINE | re.DOTALL)
+
+
+class MigrationRefused(Exception):
+    """The files and the database do not agree, or a file breaks the rules. Nothing was applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    number: int
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def load(folder: Path = FOLDER) -> list[Migration]:
+    """The migration files in order. Raises MigrationRefused for a wrong name, a hole in the numbers or no header."""
+    found: list[Migration] = []
+    for path in sorted(folder.glob("*.sql")):
+        matched = FILE.fullmatch(path.name)
+        if not matched:
+            raise MigrationRefused(f"{path.name}: a migration is named 0001_what_it_is_about.sql")
+        migration = Migration(int(matched.group(1)), path.name, path.read_text())
+        if migration.number != len(found) + 1:
+            raise MigrationRefused(f"{path.name}: the next number is {len(found) + 1:04d}")
+        if not HEADER.match(migration.text):
+            raise MigrationRefused(f"{path.name}: begins with '-- Why: ...' and says '-- Blocking: yes' or '-- Blocking: no'")
+        found.append(migration)
+    if not found:
+        raise MigrationRefused(f"there is no migration in {folder}")
+    return found
+
+
+def pending(files: list[Migration], applied: dict[int, tuple[str, str]]) -> list[Migration]:
+    """The files not yet applied. `applied` is number -> (name, checksum). Raises MigrationRefused if history changed."""
+    known = {migration.number: migration for migration in files}
+    for number, (name, checksum) in sorted(applied.items()):
+        if number not in known:
+            raise MigrationRefused(f"{name} was applied to this database, but this version does not have it; upgrade Waterline")
+        if known[number].checksum != checksum:
+            raise MigrationRefused(
+                f"{known[number].name} changed after it was applied (as {name}, checksum {checksum[:12]}, now"
+                f" {known[number].checksum[:12]}). Restore the file and put the change into a new migration."
+            )
+    return [migration for migration in files if migration.number not in applied]
+
+
+def read_applied(client: Client, target: Target) -> dict[int, tuple[str, str]]:
+    """number -> (name, checksum), empty on a database that was never migrated. Reads only."""
+    parameters = {"database": target.database}
+    exists = client.query(
+        "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'", parameters=parameters
+    )
+    if not exists.result_rows:
+        return {}
+    rows = client.query(
+        f"SELECT number, argMin(name, applied_at), argMin(checksum, applied_at) FROM {target.database}.schema_migrations GROUP BY number"
+    )
+    return {int(number): (str(name), str(checksum)) for number, name, checksum in rows.result_rows}
+
+
+def apply(client: Client, target: Target, folder: Path = FOLDER) -> list[Migration]:
+    """Apply what is pending and return it. Raises MigrationRefused before anything is touched if history changed."""
+    todo = pending(load(folder), read_applied(client, target))
+    for migration in todo:
+        for statement in render(migration.text, target):
+            client.command(statement)
+        client.command(
+            f"INSERT INTO {target.database}.schema_migrations (number, name, checksum)"
+            " SELECT {number:UInt32}, {name:String}, {checksum:String}",
+            parameters={"number": migration.number, "name": migration.name, "checksum": migration.checksum},
+        )
+    return todo
