@@ -76,6 +76,11 @@ _lock = Lock()
 _crashes, _pauses = count(1), count(1)
 
 
+def armed() -> bool:
+    """Whether a test wants this process to die or to stand still somewhere."""
+    return bool(_crash or _pause)
+
+
 def crash(point: Point) -> None:
     """Die or stand still here, if a test wants it. Safe in any thread."""
     if point is _crash:
