@@ -35,7 +35,7 @@ class Changes(Struct):
     """What a batch did. `puts` maps state keys to their new bytes, None deletes; keys that begin with a zero byte are the
     runtime's. `cold` names the keys of `puts` that left the memory: recovery does not load them, `Cold` still finds them.
 
-    No puts and no outs = nothing is committed, and after a restart the same frames come again.
+    No puts and no outs = nothing is committed, and after a restart the same frames may come again.
     """
 
     puts: dict[bytes, bytes | None] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Fold(Protocol):
         ...
 
     def apply(self, at: Position, frame: Frame) -> None:
-        """Take in one frame. Must not raise for anything that is in the frame.
+        """Take in one frame. Must not raise for anything that is in the frame; its `bad` lines are already buried.
 
         Frames of one topic come in order and each one once. If it does raise, that is a bug: the fold is thrown away, and
         the frame comes again in parts (same `at`, some of the lines in order) so that only the line at fault is buried.
