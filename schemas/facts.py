@@ -12,8 +12,10 @@ ZERO = Decimal(0)
 
 
 class DecisionState(StrEnum):
+    """A decision is never closed for good: late events raise its revision. One whose `ended_at` is longer ago than the
+    setting `decision_grace_s` is at rest; that is for the reader to say, since no event says it."""
+
     OPEN = "open"
-    CLOSED = "closed"
     MERGED = "merged"
 
 
@@ -107,7 +109,8 @@ class DecisionFact(Struct, kw_only=True, omit_defaults=True):
     automated_cost: Annotated[Money, Meta(description="model + tool + retrieval")] = ZERO
     realized_cost: Annotated[Money, Meta(description="automated + human; a lower bound while unpriced_calls > 0")] = ZERO
     reported_cost: Annotated[Money | None, Meta(description="the sum of what the sources said")] = None
-    unpriced_calls: int = 0
+    unpriced_calls: Annotated[int, Meta(description="leaves whose price is unknown; the costs leave them out")] = 0
+    no_usage_calls: Annotated[int, Meta(description="leaves that told no usage, so that no price could apply")] = 0
     # M6
     agent_ms: Millis = 0.0
     queue_ms: Millis = 0.0
@@ -119,7 +122,12 @@ class DecisionFact(Struct, kw_only=True, omit_defaults=True):
 
 
 class CostFact(Struct, kw_only=True, omit_defaults=True):
-    """One leaf event and its price. Topic `cost.facts`, table `cost_facts`, key (tenant, decision_key, event_id, revision)."""
+    """One leaf event and its price. Topic `cost.facts`, table `cost_facts`, key (tenant, decision_key, event_id, revision).
+
+    Where `unit_prices` is not empty, cost = sum(tokens[class] * unit_prices[class]) / 1,000,000, rounded half-even to 9
+    digits. Beside the token classes of events there are: `requests` (as the event counts them), `calls` (1 for each call of a
+    model that bills by the request), `duration_ms` (self-hosted models), `review_ms` and `reviews` (human review).
+    """
 
     tenant: str
     decision_key: str
@@ -140,8 +148,10 @@ class CostFact(Struct, kw_only=True, omit_defaults=True):
     provider: str = ""
     model: Annotated[str, Meta(description="the model the price was looked up for")] = ""
     service_tier: str = ""
-    tokens: Annotated[dict[str, int], Meta(description="disjoint token class -> count")] = field(default_factory=dict)
-    unit_prices: Annotated[dict[str, str], Meta(description="token class -> USD per million")] = field(default_factory=dict)
+    tokens: Annotated[dict[str, int], Meta(description="disjoint class -> count; other billed units stand here too")] = field(
+        default_factory=dict
+    )
+    unit_prices: Annotated[dict[str, str], Meta(description="class -> USD per million of it")] = field(default_factory=dict)
     price_key: Annotated[str, Meta(description="provider/model#tier: what a restatement looks the newer price up by")] = ""
     price_id: Annotated[str, Meta(description="price_key@version: exactly the price that applied")] = ""
     priced_at: Annotated[Instant | None, Meta(description="when the price that applied became known")] = None
@@ -197,7 +207,9 @@ class QualityFact(Struct, kw_only=True, omit_defaults=True):
 class PriceVersion(Struct, kw_only=True, omit_defaults=True):
     """One price as it became known. Topic `price.versions`, table `price_versions`.
 
-    It applies to an event when `known_from` <= its received_at and `effective_from` <= its ts.
+    It applies to an event when `known_from` <= its received_at and `effective_from` <= its ts. Of those that apply, the one
+    with the newest `known_from` counts, then the newest `effective_from`: whoever changes a `price_key` publishes all its
+    effective dates again. A version without unit prices withdraws its key.
     """
 
     price_id: str
@@ -207,5 +219,6 @@ class PriceVersion(Struct, kw_only=True, omit_defaults=True):
     known_from: Instant
     effective_from: Instant
     source: Annotated[str, Meta(description="genai-prices <version> or override")] = ""
-    unit_prices: Annotated[dict[str, str], Meta(description="token class -> USD per million")] = field(default_factory=dict)
+    unit_prices: Annotated[dict[str, str], Meta(description="class -> USD per million of it")] = field(default_factory=dict)
     conditions: Annotated[str, Meta(description="JSON of what else must hold: input length, service tier, time of day")] = ""
+    match: Annotated[str, Meta(description="JSON: the provider and model names it is found by, and in which order")] = ""

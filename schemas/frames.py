@@ -17,13 +17,16 @@ from msgspec import Struct
 from waterline.schemas.errors import ErrorCode
 from waterline.schemas.events import EARLIEST, FIELDS, LATEST, SCHEMA_VERSION, Event
 from waterline.schemas.identity import record_event_id
+from waterline.schemas.moved import Moved
 
 H_SCHEMA, H_COUNT, H_TENANT = "wl-schema", "wl-count", "wl-tenant"
 H_PRODUCER, H_SEQ, H_TYPE, H_REPLAYS = "wl-producer", "wl-seq", "wl-type", "wl-replays"
 TICK = b"tick"
+MOVED = b"moved"
 LINE_LIMIT = 1_000_000
 
 _decode = msgspec.json.Decoder(Event).decode
+_decode_moved = msgspec.json.Decoder(Moved).decode
 _encoder = msgspec.json.Encoder()
 
 Headers = Sequence[tuple[str, bytes]] | None
@@ -87,10 +90,10 @@ def encode_tick(now: datetime, replay: bool = False) -> bytes:
 
 
 def parse_frame(value: bytes | None, headers: Headers, timestamp_ms: int) -> Frame:
-    """Parse a record of `agent.events` or `agent.moved`. Never raises: what is wrong is in `bad`.
+    """Parse a record of `agent.events`. Never raises: what is wrong is in `bad`.
 
-    Filled in where a line lacks them: `event_id` (a hash of the tenant, the line and its occurrence in the frame) and
-    `received_at` (the record's Kafka timestamp).
+    Filled in where a line lacks them: `event_id` (a hash of the tenant, the line and its occurrence in the frame),
+    `received_at` (the record's Kafka timestamp) and `decision_key` (the trace id).
     """
     head: Mapping[str, bytes] = dict(headers or ())
     received = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
@@ -123,6 +126,18 @@ def parse_frame(value: bytes | None, headers: Headers, timestamp_ms: int) -> Fra
         frame.bad.append(BadLine(-1, value, ErrorCode.INVALID_FRAME, reason))
         frame.lines.clear()
     return frame
+
+
+def parse_moved(value: bytes | None, headers: Headers, timestamp_ms: int) -> Frame:
+    """Parse a record of `agent.moved`: lines of `schemas.moved` where the header says so, else events. Never raises."""
+    if dict(headers or ()).get(H_TYPE) == MOVED:
+        return parse_facts(_decode_moved, value, headers, timestamp_ms)
+    return parse_frame(value, headers, timestamp_ms)
+
+
+def encode_moved(line: Moved) -> bytes:
+    """One line of `agent.moved`, without the newline."""
+    return _encoder.encode(line)
 
 
 def parse_facts(decode: Callable[[bytes], Struct], value: bytes | None, headers: Headers, timestamp_ms: int) -> Frame:
@@ -182,13 +197,16 @@ def _read_line(index: int, raw: bytes, tenant: str, received: datetime, occurren
     if tenant and event.tenant != tenant:
         reason = f"the line's tenant is {event.tenant!r}, the frame's is {tenant!r}"
         return BadLine(index, raw, ErrorCode.INVALID_FRAME, reason)
-    if not event.event_id or event.received_at is None:
+    keyless = not event.decision_key and bool(event.trace_id)
+    if not event.event_id or event.received_at is None or keyless:
         if not event.event_id:
             occurrence = occurrences.get(raw, 0)
             occurrences[raw] = occurrence + 1
             event.event_id = record_event_id(event.tenant, raw, occurrence)
         if event.received_at is None:
             event.received_at = received
+        if keyless:
+            event.decision_key = event.trace_id
         raw = encode_event(event)
     return Line(index, raw, event)
 
