@@ -66,6 +66,7 @@ CREATE TABLE IF NOT EXISTS {table:decision_facts} {on_cluster}
     realized_cost      Decimal(38, 9) CODEC(ZSTD(1)),
     reported_cost      Nullable(Decimal(38, 9)) CODEC(ZSTD(1)),
     unpriced_calls     UInt32,
+    no_usage_calls     UInt32,
 
     -- resolution time
     agent_ms           Float64,
@@ -123,8 +124,8 @@ CREATE TABLE IF NOT EXISTS {table:cost_facts} {on_cluster}
     model           LowCardinality(String),
     service_tier    LowCardinality(String),
     tokens          Map(LowCardinality(String), UInt64) CODEC(ZSTD(1)),
-    -- twelve digits: a price per million may be finer than the money it makes
-    unit_prices     Map(LowCardinality(String), Decimal(38, 12)) CODEC(ZSTD(1)),
+    -- finer than money: an hourly rate per million milliseconds does not end after nine digits
+    unit_prices     Map(LowCardinality(String), Decimal(38, 18)) CODEC(ZSTD(1)),
     price_key       LowCardinality(String),
     price_id        LowCardinality(String),
     priced_at       Nullable(DateTime64(6, 'UTC')) CODEC(ZSTD(1)),
@@ -201,8 +202,9 @@ CREATE TABLE IF NOT EXISTS {table:price_versions} {on_cluster}
     known_from      DateTime64(6, 'UTC'),
     effective_from  DateTime64(6, 'UTC'),
     source          LowCardinality(String),
-    unit_prices     Map(LowCardinality(String), Decimal(38, 12)),
+    unit_prices     Map(LowCardinality(String), Decimal(38, 18)),
     conditions      String,
+    match           String,
 
     kafka_topic     LowCardinality(String),
     kafka_partition UInt16,

@@ -74,7 +74,8 @@ def read_applied(client: Client, target: Target) -> dict[int, tuple[str, str]]:
     if not exists.result_rows:
         return {}
     rows = client.query(
-        f"SELECT number, argMin(name, applied_at), argMin(checksum, applied_at) FROM {target.database}.schema_migrations GROUP BY number"
+        "SELECT number, argMin(name, applied_at), argMin(checksum, applied_at)"
+        f" FROM {target.database}.schema_migrations GROUP BY number"
     )
     return {int(number): (str(name), str(checksum)) for number, name, checksum in rows.result_rows}
 
