@@ -3,9 +3,6 @@
 import ipaddress
 import os
 import sys
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +11,10 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from waterline.schemas.settings import Settings
+from waterline.stack import Stack, topics
 from waterline.stack import kafka as broker
-from waterline.stack import ports, topics
-from waterline.stack.process import Child
 
 PARTITIONS = 12
-START_S = 60.0
 
 NewTopicOf = Callable[..., str]
 
@@ -69,25 +64,22 @@ def _network(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def jars() -> None:
+    """The broker's jars are at hand; this may be the only thing that needs the network."""
+    with LOOPBACK.open():
+        broker.classpath(Settings().cache_dir)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
     """Bootstrap servers of a real broker that has the declared topics; WATERLINE_TEST_KAFKA names a running one."""
     if external := os.environ.get("WATERLINE_TEST_KAFKA"):
         topics.create(broker.admin(external), PARTITIONS, 1)
         yield external
         return
-    with LOOPBACK.open():
-        jars = broker.classpath(Settings().cache_dir)
-    home = tmp_path_factory.mktemp("kafka")
-    node = broker.Broker(home, home / "kafka.log", ports.pick(), ports.pick(), jars)
-    node.prepare()
-    child = Child("kafka", node.command(), home / "kafka.out")
-    child.start()
-    try:
-        child.wait_until(node.answers, time.monotonic() + START_S)
-        topics.ensure(broker.admin(node.bootstrap), PARTITIONS, 1)
-        yield node.bootstrap
-    finally:
-        child.stop()
+    request.getfixturevalue("jars")
+    with Stack(tmp_path_factory.mktemp("kafka"), ("kafka",), free_ports=True, restart=False) as stack:
+        yield stack.kafka
 
 
 @pytest.fixture(scope="session")
@@ -122,23 +114,5 @@ def clickhouse_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if external := os.environ.get("WATERLINE_TEST_CLICKHOUSE"):
         yield external
         return
-    home, url = tmp_path_factory.mktemp("front"), f"http://127.0.0.1:{ports.pick()}"
-    environment = {"WATERLINE_CLICKHOUSE": url, "WATERLINE_DATA_DIR": str(home)}
-    child = Child(
-        "front", [sys.executable, "-m", "waterline.connectors.stores.clickhouse.front"], home / "front.log", environment
-    )
-    child.start()
-    try:
-        child.wait_until(lambda: answers(f"{url}/ping"), time.monotonic() + START_S)
-        yield url
-    finally:
-        child.stop()
-
-
-def answers(url: str) -> bool:
-    """Whether a GET of `url` is answered 200."""
-    try:
-        with urllib.request.urlopen(url, timeout=1) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+    with Stack(tmp_path_factory.mktemp("front"), ("front",), free_ports=True, restart=False) as stack:
+        yield stack.clickhouse

@@ -53,12 +53,7 @@ class Broker:
         return [*self._java(), "kafka.Kafka", str(self.home / "server.properties")]
 
     def answers(self) -> bool:
-        """Whether a client can get the cluster's metadata from it now. Takes at most about a second."""
-        try:
-            socket.create_connection((HOST, self.port), timeout=1).close()
-            return bool(admin(self.bootstrap).list_topics(timeout=1).brokers)
-        except (OSError, KafkaException):
-            return False
+        return answers(self.bootstrap)
 
     def _java(self) -> list[str]:
         return [
@@ -102,6 +97,16 @@ class Broker:
 def classpath(cache: Path, progress: jars.Progress | None = None) -> tuple[Path, ...]:
     """The broker's jars, fetched if they are not at hand. Raises jars.JarError."""
     return tuple(jars.resolve(jars.read_list(), cache.expanduser(), progress))
+
+
+def answers(bootstrap: str) -> bool:
+    """Whether a client can get the cluster's metadata from it now. Takes at most about two seconds."""
+    host, _, port = bootstrap.split(",")[0].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+        return bool(admin(bootstrap).list_topics(timeout=1).brokers)
+    except (OSError, KafkaException):
+        return False
 
 
 def admin(bootstrap: str) -> AdminClient:

@@ -32,13 +32,22 @@ def _lifeline() -> int:
 
 
 class Child:
-    """Not thread safe: one owner starts, watches and stops it."""
+    """`environment` is all the command gets to see; none = this process's. One owner starts, watches and stops it."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        also: Path | None = None,
+    ) -> None:
         self.name = name
         self.command = list(command)
         self.log = log
-        self.environment = dict(environment or {})
+        self.also = also
+        self.environment = dict(os.environ if environment is None else environment)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -58,7 +67,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env=os.environ | self.environment,
+                env=self.environment,
                 start_new_session=True,  # Ctrl-C reaches the owner alone, which stops its children in order
                 pass_fds=() if fd < 0 else (fd,),
             )
@@ -89,10 +98,14 @@ class Child:
             return False
         return True
 
-    def stop(self, grace: float = 15.0) -> None:
-        """Asks it to end, and kills it when it has not after `grace` seconds. Works on a paused process."""
-        self.signal(signal.SIGCONT)
+    def ask_to_end(self) -> None:
+        """SIGTERM, which a paused process gets too."""
         self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
+
+    def stop(self, grace: float = 15.0) -> None:
+        """Asks it to end, and kills it when it has not after `grace` seconds."""
+        self.ask_to_end()
         if not self.wait(grace):
             self.kill()
 
@@ -109,13 +122,11 @@ class Child:
                 raise NotReady(f"{self.name} does not answer\n{self.tail()}")
 
     def tail(self, lines: int = 20) -> str:
-        """The end of its log, with the log's path above it."""
-        return tail(self.log, lines)
+        """The end of its output, and of the log it writes itself, each with its path above."""
+        return "\n".join(tail(log, lines) for log in (self.log, self.also) if log and log.exists() and log.stat().st_size)
 
 
-def tail(path: Path, lines: int = 20) -> str:
-    if not path.exists() or not path.stat().st_size:
-        return f"({path} is empty)"
+def tail(path: Path, lines: int) -> str:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 64 * 1024))
         text = file.read().decode(errors="replace")

@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
 from waterline.schemas.topics import TOPICS, Topic
 
 TIMEOUT_S = 30.0
+PARTITIONS_ADVICE = "Set WATERLINE_PARTITIONS to what is there, or use another data directory."
 
 
 class TopicError(Exception):

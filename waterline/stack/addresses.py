@@ -1,0 +1,75 @@
+"""Which addresses a stack takes, and how its children are told."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+from waterline.schemas.settings import Settings
+from waterline.stack import ports
+from waterline.stack.parts import Part, port_of
+
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+class AddressError(Exception):
+    """A part of the stack was asked to take an address that is not on this machine."""
+
+
+def settle(settings: Settings, parts: Iterable[Part], *, free: bool = False) -> tuple[Settings, list[str]]:
+    """The settings with a port of its own for each address of `parts`, and a line for each port that is not the one asked for.
+
+    A port that is asked for is taken if it is free. 0, or `free`, asks for any.
+    """
+    taken: set[int] = set()
+    changes: dict[str, object] = {}
+    notes: list[str] = []
+    for part in parts:
+        for setting in part.settings:
+            wanted = port_of(settings, setting)
+            ask_any = free or wanted == 0
+            if not ask_any and wanted not in taken and ports.is_free(wanted):
+                port = wanted
+            else:
+                port = ports.pick(but=taken)
+                if not ask_any:
+                    notes.append(f"port {wanted} ({setting}) is taken; {part.name} uses {port}")
+            taken.add(port)
+            if port != wanted:
+                changes[setting] = _with_port(settings, setting, port)
+    settled = settings.model_copy(update=changes | {"data_dir": settings.data_dir.absolute()})
+    _refuse_foreign(settled, parts)
+    return settled, notes
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The WATERLINE_* variables that make a child's settings equal to these, and nothing for a setting at its default."""
+    defaults = Settings.model_construct()
+    changed = {
+        name: getattr(settings, name) for name in Settings.model_fields if getattr(settings, name) != getattr(defaults, name)
+    }
+    return {f"WATERLINE_{name.upper()}": str(value) for name, value in changed.items()}
+
+
+def inherited(own: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with its own WATERLINE_* settings replaced by `own`, so that a child has no other source."""
+    fields = {f"WATERLINE_{name.upper()}" for name in Settings.model_fields}
+    return {name: value for name, value in os.environ.items() if name not in fields} | dict(own)
+
+
+def _with_port(settings: Settings, setting: str, port: int) -> object:
+    if setting == "kafka":
+        return f"127.0.0.1:{port}"
+    if setting == "clickhouse":
+        return f"http://127.0.0.1:{port}"
+    return port
+
+
+def _refuse_foreign(settings: Settings, parts: Iterable[Part]) -> None:
+    for part in parts:
+        if part.name in ("kafka", "front"):
+            address = getattr(settings, part.settings[0])
+            host = address.split("//")[-1].rsplit(":", 1)[0]
+            if host not in LOOPBACK or "," in address or address.startswith("https:"):
+                name = part.settings[0].upper()
+                raise AddressError(
+                    f"WATERLINE_{name}={address} is not on this machine: use it with --external {part.name}, or unset it"
+                )

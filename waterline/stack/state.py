@@ -1,0 +1,128 @@
+"""One data directory: who runs on it, and where. `stack.json` is for people, for `status` and for other commands."""
+
+import contextlib
+import fcntl
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import psutil
+
+END_S = 20.0
+
+
+class InUse(Exception):
+    """Another stack runs on this data directory."""
+
+
+@dataclass
+class PartState:
+    """`state`: starting, running, paused, stopped, waiting (to be started again) or failed (given up)."""
+
+    name: str
+    state: str
+    pid: int | None = None
+    created: float | None = None
+    restarts: int = 0
+    url: str = ""
+    ready_url: str = ""
+    log: str = ""
+
+
+@dataclass
+class StackState:
+    """`environment` makes another process's settings equal to those of the stack."""
+
+    pid: int
+    created: float
+    ready: bool = False
+    parts: list[PartState] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> bool:
+        return is_process(self.pid, self.created)
+
+
+def created(pid: int | None) -> float | None:
+    """When the process began; tells it from a later one of the same number."""
+    try:
+        return psutil.Process(pid).create_time() if pid else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_process(pid: int | None, began: float | None) -> bool:
+    try:
+        process = psutil.Process(pid) if pid else None
+        return process is not None and process.create_time() == began and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def read(data_dir: Path) -> StackState | None:
+    """The stack last seen on `data_dir`, alive or not."""
+    try:
+        return msgspec.json.decode((data_dir / "stack.json").read_bytes(), type=StackState)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def write(data_dir: Path, state: StackState) -> None:
+    fresh = data_dir / "stack.json.new"
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(state)) + b"\n")
+    os.replace(fresh, data_dir / "stack.json")
+
+
+def running(data_dir: Path) -> StackState | None:
+    """The stack that runs on `data_dir` now."""
+    state = read(data_dir)
+    return state if state and state.alive else None
+
+
+class Lock:
+    """Held by the one stack that runs on `data_dir`; the kernel releases it when its holder dies."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._file: int | None = None
+
+    def acquire(self) -> None:
+        """Raises InUse when another holds it."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            holder = read(self.data_dir)
+            who = f" (pid {holder.pid})" if holder else ""
+            raise InUse(
+                f"a stack already runs on {self.data_dir}{who}; see `waterline status`, end it with `waterline down`, "
+                "or use another --data-dir"
+            ) from None
+        self._file = file
+
+    @property
+    def held(self) -> bool:
+        return self._file is not None
+
+    def release(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def bury_remains(data_dir: Path) -> None:
+    """Ends what an earlier stack on this directory left. Its children die with it, but the kernel may need a moment."""
+    state = read(data_dir)
+    left = [
+        psutil.Process(part.pid) for part in (state.parts if state else []) if part.pid and is_process(part.pid, part.created)
+    ]
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    _, stubborn = psutil.wait_procs(left, timeout=END_S)
+    if stubborn:
+        raise InUse(f"processes of an earlier stack will not end: {', '.join(str(process.pid) for process in stubborn)}")
