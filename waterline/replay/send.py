@@ -63,9 +63,9 @@ class Sender:
     def _events(self, events: Sequence[Event]) -> None:
         for first in range(0, len(events), LINES):
             body = b"\n".join(line(event) for event in events[first : first + LINES])
-            answer = self._door.post("/v1/events", body, "application/x-ndjson")
-            if rejected := answer.json().get("rejected"):
-                raise Refused(f"the collector refused {len(rejected)} events, the first: {rejected[0]}")
+            answer = self._door.post("/v1/events", body, "application/x-ndjson").json()
+            if answer.get("rejected"):
+                raise Refused(f"the collector refused {answer['rejected']} events, the first: {answer['errors'][0]}")
 
 
 def line(event: Event) -> bytes:

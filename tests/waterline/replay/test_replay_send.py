@@ -126,7 +126,7 @@ def test_an_event_the_collector_refuses_stops_the_replay(listener: Listener) -> 
     with Door(listener.url) as door:
         sender = Sender(door, ticks=None)
         plain = [item for item in items() if item.route is Route.EVENTS]
-        listener.answers = [(200, {}, b'{"accepted": 1, "rejected": [{"index": 0, "reason": "bad ts"}]}')]
+        listener.answers = [(207, {}, b'{"accepted": 1, "rejected": 1, "errors": [{"index": 0, "reason": "bad ts"}]}')]
         with pytest.raises(Refused, match="bad ts"):
             sender.send(windows(plain, timedelta(days=1)), GRACE, 0.0, lambda _: None)
 
