@@ -33,4 +33,17 @@ STREAMS: tuple[Metric, ...] = (
     Metric("streams_recovery_seconds", "histogram", "time to load a partition's state", ("stage",), _RECOVERY_S),
 )
 
-METRICS: tuple[Metric, ...] = STREAMS
+_QUERY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+FRONT: tuple[Metric, ...] = (
+    Metric("front_queries_total", "counter", "requests for a statement, whatever came of them"),
+    Metric("front_refused_total", "counter", "statements not answered, by ClickHouse's error code or client_gone", ("code",)),
+    Metric("front_query_seconds", "histogram", "from the first byte of a request to the last of its answer", (), _QUERY_S),
+    Metric("front_rows_total", "counter", "rows read by statements and written by inserts", ("direction",)),
+    Metric("front_sent_bytes_total", "counter", "bytes of answers"),
+    Metric("front_in_flight", "gauge", "statements at work", ("lane",)),
+    Metric("front_sessions", "gauge", "sessions kept by name"),
+    Metric("front_held_bytes", "gauge", "bytes of request bodies in memory"),
+)
+
+METRICS: tuple[Metric, ...] = (*STREAMS, *FRONT)
