@@ -9,6 +9,7 @@ data are skipped by type. Clients below FRAMED (clickhouse-connect) probe for bl
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 from waterline.connectors.stores.clickhouse.front.errors import Code, refuse
@@ -33,6 +34,7 @@ GEO = {
     "MultiLineString": "Array(LineString)",
     "MultiPolygon": "Array(Polygon)",
 }
+NULLABLE = re.compile(r"Nullable\((.*)\)")
 FIELD_NAME = re.compile(r"(?:`(?:[^`\\]|\\.)*`|[A-Za-z_]\w*)\s+(?=[A-Z])")
 
 
@@ -63,6 +65,13 @@ class Source:
         self.need(count)
         self.at += count
 
+    def pass_to(self, at: int) -> None:
+        self.skip(at - self.at)
+
+    def last(self, size: int) -> int:
+        """The number in the last `size` bytes that were passed."""
+        return int.from_bytes(self.data[self.at - size : self.at], "little")
+
     def varint(self) -> int:
         value = shift = 0
         while True:
@@ -81,6 +90,19 @@ class Source:
 
 
 Skip = Callable[[Source, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How to pass a column's values. `dictionaries`: each has 8 bytes in front of the values, if there are any values."""
+
+    skip: Skip
+    dictionaries: int = 0
+
+    def __call__(self, source: Source, rows: int) -> None:
+        if rows:
+            source.skip(8 * self.dictionaries)
+            self.skip(source, rows)
 
 
 def reframe(reading: int, writing: int) -> None:
@@ -103,10 +125,10 @@ def _block(source: Source) -> bytes:
     for _ in range(columns):
         begin = source.at
         source.text()
-        skip = skipper(source.text())
+        column = column_of(source.text())
         out += (bytes(source.data[begin : source.at]), NOT_SPECIAL)
         begin = source.at
-        skip(source, rows)
+        column(source, rows)
         out.append(bytes(source.data[begin : source.at]))
     return b"".join(out)
 
@@ -118,12 +140,12 @@ def _write(fd: int, data: bytes) -> None:
 
 
 @cache
-def skipper(name: str) -> Skip:
-    """How to pass the values of a column of this type."""
+def column_of(name: str) -> Column:
+    """By the name of a type."""
     outer, _, inner = name.partition("(")
     inner = inner.removesuffix(")")
     if outer in GEO:
-        return skipper(GEO[outer])
+        return column_of(GEO[outer])
     if outer == "Decimal":
         return _fixed(_decimal_size(int(inner.partition(",")[0])))
     if outer == "FixedString":
@@ -131,15 +153,17 @@ def skipper(name: str) -> Skip:
     if outer in SIZES or outer.startswith("Interval"):
         return _fixed(SIZES.get(outer, 8))
     if outer == "String":
-        return _strings
+        return Column(_strings)
     if outer == "Nullable":
-        return _each([_fixed(1), skipper(inner)])
+        return _each([_fixed(1), column_of(inner)])
+    if outer == "LowCardinality":
+        return Column(_dictionary(column_of(NULLABLE.sub(r"\1", inner))), 1)
     if outer == "Array":
-        return _array(skipper(inner))
+        return _array(column_of(inner))
     if outer == "SimpleAggregateFunction":
-        return skipper(arguments(inner)[1])
+        return column_of(arguments(inner)[1])
     if outer in ("Map", "Tuple", "Nested"):
-        fields = [skipper(FIELD_NAME.sub("", argument, count=1)) for argument in arguments(inner)] or [_fixed(1)]
+        fields = [column_of(FIELD_NAME.sub("", argument, count=1)) for argument in arguments(inner)] or [_fixed(1)]
         return _each(fields) if outer == "Tuple" else _array(_each(fields))
     raise refuse(Code.NOT_IMPLEMENTED, f"A column of type {name} cannot be sent to this client; cast it to String")
 
@@ -165,22 +189,38 @@ def _decimal_size(precision: int) -> int:
     return next(size for most, size in ((9, 4), (18, 8), (38, 16), (76, 32)) if precision <= most)
 
 
-def _fixed(size: int) -> Skip:
-    return lambda source, rows: source.skip(size * rows)
+def _fixed(size: int) -> Column:
+    return Column(lambda source, rows: source.skip(size * rows))
 
 
-def _each(parts: list[Skip]) -> Skip:
+def _each(parts: list[Column]) -> Column:
     def skip(source: Source, rows: int) -> None:
         for part in parts:
-            part(source, rows)
+            part.skip(source, rows)
 
-    return skip
+    return Column(skip, sum(part.dictionaries for part in parts))
 
 
-def _array(values: Skip) -> Skip:
+def _array(values: Column) -> Column:
     def skip(source: Source, rows: int) -> None:
         source.skip(8 * rows)
-        values(source, int.from_bytes(source.data[source.at - 8 : source.at], "little") if rows else 0)
+        if count := source.last(8):
+            values.skip(source, count)
+
+    return Column(skip, values.dictionaries)
+
+
+def _dictionary(keys: Column) -> Skip:
+    """Kind of the indexes and of the dictionary (8 bytes), keys with their count in front, indexes with theirs."""
+
+    def skip(source: Source, rows: int) -> None:
+        source.skip(8)
+        width = 1 << (source.data[source.at - 8] & 3)
+        source.skip(8)
+        if count := source.last(8):
+            keys.skip(source, count)
+        source.skip(8)
+        source.skip(width * source.last(8))
 
     return skip
 
@@ -190,10 +230,8 @@ def _strings(source: Source, rows: int) -> None:
     for _ in range(rows):
         if at < len(data) and (size := data[at]) < 0x80:
             at += 1 + size
-        else:
-            source.at = min(at, len(data))
-            source.skip(at - source.at)
+        else:  # a length of several bytes, or the end of what was read
+            source.pass_to(at)
             size = source.varint()
             at = source.at + size
-    source.at = min(at, len(data))
-    source.skip(at - source.at)
+    source.pass_to(at)
