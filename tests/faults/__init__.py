@@ -1,0 +1,1 @@
+"""Random faults under load, and what must be true after them."""
