@@ -55,7 +55,7 @@ def events(client: Client, prefix: str, load: Load) -> list[str]:
 
 def facts(client: Client, prefix: str, load: Load) -> list[str]:
     """Every decision's last fact says what the generator knows, and the raw rows add up to the same."""
-    found = {str(row[0]): Truth(*row[1:7], Decimal(row[7]), bool(row[8]), str(row[9])) for row in _ask(client, FACTS, prefix)}
+    found = {str(key): _truth(row) for key, *row in _ask(client, FACTS, prefix)}
     wrong = [f"{len(load.truth.keys() - found.keys())} decisions have no fact"] if load.truth.keys() - found.keys() else []
     wrong += [f"{len(found.keys() - load.truth.keys())} decisions nobody made"] if found.keys() - load.truth.keys() else []
     different = [key for key, truth in load.truth.items() if key in found and found[key] != truth]
@@ -88,6 +88,13 @@ def letters(client: Client, poisoned: dict[tuple[str, int, int], int]) -> list[s
         surplus = {key: count for key, count in found.items() if poisoned.get(key) != count}
         wrong.append(f"dead letters are not the poison: missing {list(missing.items())[:3]}, surplus {list(surplus.items())[:3]}")
     return wrong
+
+
+def _truth(row: list[Any]) -> Truth:
+    *counts, cost, escalated, outcome = row
+    found = Truth(*counts)
+    found.realized_cost, found.escalated, found.outcome = Decimal(cost), bool(escalated), str(outcome)
+    return found
 
 
 def _ask(client: Client, sql: str, prefix: str) -> list[Any]:

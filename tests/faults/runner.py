@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from confluent_kafka import KafkaError, Message, Producer
 from msgspec import Struct, field
@@ -70,7 +71,7 @@ class Runner(Struct):
     def _poison(self, seed: int) -> None:
         """Straight onto the topic; where each record landed is what its dead letter must name."""
 
-        def landed(error: KafkaError | None, message: Message, bad: int) -> None:
+        def landed(bad: int, error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 raise RuntimeError(f"the poison was not delivered: {error}")
             place = (AGENT_EVENTS.name, int(message.partition() or 0), int(message.offset() or 0))
@@ -82,7 +83,7 @@ class Runner(Struct):
                 AGENT_EVENTS.name,
                 value,
                 partition=(seed + number) % self.stack.settings.partitions,
-                on_delivery=lambda error, message, bad=bad: landed(error, message, bad),
+                on_delivery=partial(landed, bad),
             )
         if producer.flush(150):
             raise RuntimeError("the poison was not delivered in 150 s")
