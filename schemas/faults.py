@@ -55,12 +55,14 @@ class Guard(_Named):
     WINDOW = "window", "sink: the first of equal event ids wins; without it re-sent events are stored again"
     REBUILD = "rebuild", "sink: the window is filled from the table on assignment; without it a restart forgets"
     BELOW_FIRST = "below_first", "sink: the window is filled from below the plan; without it a retry finds its own rows"
+    PRESENCE = "presence", "sink: a repeated range looks which rows are there; without it a forgotten token adds them again"
     FENCING = "fencing", "sink: a batch whose plan is refused is dropped; without it a woken zombie inserts"
     REVOCATION = "revocation", "sink: nothing is committed on revocation; without it an open plan is erased"
     FLUSH = "flush", "sink: dead letters are delivered before the commit; without it a crash loses them"
     # streams
     TRANSACTION = "transaction", "streams: state and facts are one transaction; without it a crash repeats or loses facts"
     STREAM_FENCING = "stream_fencing", "streams: a new owner shuts the old one out; without it a woken zombie writes on"
+    FIRST_WINS = "first_wins", "streams: the first of equal event ids counts; without it a re-sent event counts twice"
     APPLIED = "applied", "streams: a record at or below the applied offset is skipped; without it it counts twice"
 
 

@@ -1,0 +1,124 @@
+"""Where decisions are kept: open ones in memory, all of them on disk, none longer than they can be reopened.
+
+State keys, each followed by `tenant/key`:
+
+    d   the head of a decision (`Life`)
+    e   a chunk of its entries, with `\\x1f` and its number at the end
+    l   a link: business id -> decision          p   events parked under a business id
+    x   the index of expiry: day, then the state key that expires      q   the index of parked events: hour, then the key
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from waterline.schemas.identity import routing_key
+from waterline.streams.steps.agenda import Agenda
+from waterline.streams.steps.decision import CHUNK, Decision, Life
+from waterline.streams.steps.entry import Entry, decode_entries, encode, encode_entries
+from waterline.streams.steps.fold import Changes, Cold
+from waterline.streams.steps.limits import Limits
+from waterline.streams.steps.moment import DAY, SECOND, instant, micros
+from waterline.streams.steps.prices import Price
+
+HEAD, CHUNKS, LINK, PARKED, EXPIRY, WAITING = b"d", b"e", b"l", b"p", b"x", b"q"
+MARK = b"1"
+SWEPT_AT_ONCE = 500
+_decode_life = msgspec.msgpack.Decoder(Life).decode
+
+
+def head_key(tenant: str, key: str) -> bytes:
+    return HEAD + routing_key(tenant, key)
+
+
+def chunk_key(head: bytes, number: int) -> bytes:
+    return CHUNKS + head[1:] + b"\x1f%d" % number
+
+
+class Keep:
+    """The decisions of one partition. `touched` are those whose state is not stored yet."""
+
+    def __init__(self, cold: Cold, limits: Limits) -> None:
+        self.cold, self.limits = cold, limits
+        self.grace = int(limits.decision_grace_s * SECOND)
+        self.decisions: dict[tuple[str, str], Decision] = {}
+        self.touched: dict[tuple[str, str], Decision] = {}
+        self.dropped: dict[bytes, None] = {}
+        self._agendas: tuple[Agenda[tuple[str, str]], Agenda[tuple[str, str]]] = (Agenda(), Agenda())
+        self._swept_day = -1
+
+    def open(self, tenant: str, key: str) -> Decision:
+        """The decision, from memory, from disk or new."""
+        if (decision := self.decisions.get((tenant, key))) is not None:
+            return decision
+        decision = Decision(tenant, key, self.limits.price_from, self.limits.decision_ids)
+        head = head_key(tenant, key)
+        if (stored := self.cold.get(head)) is not None and head not in self.dropped:
+            decision.life = _decode_life(stored)
+            decision.prices = {p[0]: _price(p) for p in decision.life.prices}
+            decision.restore(entry for chunk in self.stored_chunks(decision) for entry in chunk)
+        self.decisions[tenant, key] = decision
+        self._agendas[decision.life.replay].add(decision.life.news + self.grace, (tenant, key))
+        return decision
+
+    def stored_chunks(self, decision: Decision) -> Iterator[list[Entry]]:
+        """The chunks of a decision, those that left the memory from disk."""
+        head = head_key(decision.tenant, decision.key)
+        for number in range(-(-decision.life.entries // CHUNK)):
+            chunk = decision.chunks[number] if number < len(decision.chunks) else None
+            if chunk is None:
+                stored = self.cold.get(chunk_key(head, number))
+                if stored is None:
+                    raise KeyError(f"chunk {number} of {head!r} is not stored")
+                chunk = decode_entries(stored)
+            yield chunk
+
+    def touch(self, decision: Decision) -> None:
+        self.touched[decision.tenant, decision.key] = decision
+
+    def close(self, replay: bool, now: int, limit: int) -> None:
+        """Let decisions without news for the grace period out of the memory."""
+        agenda = self._agendas[replay]
+        for key in agenda.due(now, limit):
+            decision = self.decisions.get(key)
+            if decision is None:
+                continue
+            due = decision.life.news + self.grace
+            if decision.life.replay != replay:
+                self._agendas[decision.life.replay].add(due, key)
+            elif due > now or key in self.touched:
+                agenda.add(max(due, now + SECOND), key)
+            else:
+                del self.decisions[key]
+
+    def store(self, changes: Changes) -> None:
+        """Write what was touched."""
+        for head in self.dropped:
+            changes.puts[head] = None
+        self.dropped.clear()
+        for decision in self.touched.values():
+            self._store(decision, changes)
+        self.touched.clear()
+
+    def _store(self, decision: Decision, changes: Changes) -> None:
+        life = decision.life
+        head = head_key(decision.tenant, decision.key)
+        if not life.expires:
+            life.expires = life.received // DAY + self.limits.decision_keep_days + 1
+            changes.puts[expiry_key(life.expires, head)] = MARK
+        if len(life.prices) != len(decision.prices):
+            life.prices = [(p.id, p.key, p.model, micros(p.known_from), p.unit_prices) for p in decision.prices.values()]
+        for number in decision.changed:
+            chunk = decision.chunks[number] if number < len(decision.chunks) else None
+            changes.puts[chunk_key(head, number)] = encode_entries(chunk) if chunk else None
+        decision.changed.clear()
+        changes.puts[head] = encode(life)
+
+
+def expiry_key(day: int, key: bytes) -> bytes:
+    return EXPIRY + b"%06d" % day + key
+
+
+def _price(stored: tuple[str, str, str, int, dict[str, str]]) -> Price:
+    price_id, key, model, known, unit_prices = stored
+    return Price(key, price_id, model, instant(known), unit_prices, {})
