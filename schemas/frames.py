@@ -7,7 +7,7 @@ of its own and leaves the others untouched. A tick carries no event; it tells th
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -24,6 +24,8 @@ H_PRODUCER, H_SEQ, H_TYPE, H_REPLAYS = "wl-producer", "wl-seq", "wl-type", "wl-r
 TICK = b"tick"
 MOVED = b"moved"
 LINE_LIMIT = 1_000_000
+FRAME_LINES = 1000
+LATEST_MS = int(LATEST.timestamp() * 1000) - 1
 
 _decode = msgspec.json.Decoder(Event).decode
 _decode_moved = msgspec.json.Decoder(Moved).decode
@@ -95,8 +97,8 @@ def parse_frame(value: bytes | None, headers: Headers, timestamp_ms: int) -> Fra
     Filled in where a line lacks them: `event_id` (a hash of the tenant, the line and its occurrence in the frame),
     `received_at` (the record's Kafka timestamp) and `decision_key` (the trace id).
     """
-    head: Mapping[str, bytes] = dict(headers or ())
-    received = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    head = _head(headers)
+    received = _instant(timestamp_ms)
     frame = Frame([], [], received)
     _read_origin(frame, head)
     if head.get(H_TYPE) == TICK:
@@ -106,31 +108,31 @@ def parse_frame(value: bytes | None, headers: Headers, timestamp_ms: int) -> Fra
         frame.bad.append(BadLine(-1, b"", ErrorCode.INVALID_FRAME, "the record has no value"))
         return frame
     tenant = head.get(H_TENANT, b"").decode("utf-8", "replace")
-    raws = value.split(b"\n")
+    raws = [raw for raw in value.split(b"\n") if raw and not raw.isspace()]
+    if len(raws) > FRAME_LINES:
+        reason = f"the record holds {len(raws)} lines, the limit is {FRAME_LINES}"
+        frame.bad.append(BadLine(-1, value, ErrorCode.TOO_LARGE, reason))
+        return frame
     occurrences: dict[bytes, int] = {}
-    index = 0
-    for raw in raws:
-        if not raw or raw.isspace():
-            continue
+    for index, raw in enumerate(raws):
         verdict = _read_line(index, raw, tenant, received, occurrences)
         if isinstance(verdict, Line):
             frame.lines.append(verdict)
         else:
             frame.bad.append(verdict)
-        index += 1
-    count = head.get(H_COUNT)
-    if index == 0:
+    count = _number(head.get(H_COUNT))
+    if not raws:
         frame.bad.append(BadLine(-1, value, ErrorCode.INVALID_FRAME, "the record holds no line"))
-    elif count is not None and count.isdigit() and int(count) != index:
-        reason = f"header {H_COUNT} says {int(count)} lines, the value holds {index}"
-        frame.bad.append(BadLine(-1, value, ErrorCode.INVALID_FRAME, reason))
+    elif count not in (-1, len(raws)):
+        reason = f"header {H_COUNT} says {count} lines, the value holds {len(raws)}"
+        frame.bad = [BadLine(-1, value, ErrorCode.INVALID_FRAME, reason)]
         frame.lines.clear()
     return frame
 
 
 def parse_moved(value: bytes | None, headers: Headers, timestamp_ms: int) -> Frame:
     """Parse a record of `agent.moved`: lines of `schemas.moved` where the header says so, else events. Never raises."""
-    if dict(headers or ()).get(H_TYPE) == MOVED:
+    if _head(headers).get(H_TYPE) == MOVED:
         return parse_facts(_decode_moved, value, headers, timestamp_ms)
     return parse_frame(value, headers, timestamp_ms)
 
@@ -142,8 +144,8 @@ def encode_moved(line: Moved) -> bytes:
 
 def parse_facts(decode: Callable[[bytes], Struct], value: bytes | None, headers: Headers, timestamp_ms: int) -> Frame:
     """Parse a record of any other topic: one fact a line, read by the topic's `decode`, passed on as it came. Never raises."""
-    head: Mapping[str, bytes] = dict(headers or ())
-    frame = Frame([], [], datetime.fromtimestamp(timestamp_ms / 1000, UTC))
+    head = _head(headers)
+    frame = Frame([], [], _instant(timestamp_ms))
     _read_origin(frame, head)
     if head.get(H_TYPE) == TICK:
         _read_tick(frame, value)
@@ -166,16 +168,30 @@ def parse_event(raw: bytes) -> Event:
         event = _decode(raw)
     except msgspec.ValidationError:
         event = _decode_with_unknown_keys(raw)
-    if not EARLIEST <= event.ts < LATEST:
-        raise msgspec.ValidationError(f"Expected a time from {EARLIEST.year} to {LATEST.year} - at `$.ts`")
+    for name, at in (("ts", event.ts), ("received_at", event.received_at)):
+        if at is not None and not EARLIEST <= at < LATEST:
+            raise msgspec.ValidationError(f"Expected a time from {EARLIEST.year} to {LATEST.year} - at `$.{name}`")
     return event
 
 
 def _read_origin(frame: Frame, head: Mapping[str, bytes]) -> None:
     frame.producer = head.get(H_PRODUCER, b"").decode("utf-8", "replace")
-    seq = head.get(H_SEQ, b"")
-    if seq.isdigit():
-        frame.seq = int(seq)
+    frame.seq = _number(head.get(H_SEQ))
+
+
+def _head(headers: Headers) -> dict[str, bytes]:
+    """A foreign producer may send a header without a value."""
+    return {name: value or b"" for name, value in headers or ()}
+
+
+def _instant(timestamp_ms: int) -> datetime:
+    """A record's timestamp is its producer's claim."""
+    return EARLIEST + timedelta(milliseconds=min(max(timestamp_ms, 0), LATEST_MS))
+
+
+def _number(text: bytes | None) -> int:
+    """A number of at most 18 digits, which fits every integer on its way; -1 for anything else."""
+    return int(text) if text and len(text) <= 18 and text.isdigit() else -1
 
 
 def _read_line(index: int, raw: bytes, tenant: str, received: datetime, occurrences: dict[bytes, int]) -> Line | BadLine:
@@ -183,7 +199,8 @@ def _read_line(index: int, raw: bytes, tenant: str, received: datetime, occurren
         return BadLine(index, raw, ErrorCode.TOO_LARGE, f"the line has {len(raw)} bytes, the limit is {LINE_LIMIT}")
     try:
         event = _decode(raw)
-        known = EARLIEST <= event.ts < LATEST
+        received_at = event.received_at
+        known = EARLIEST <= event.ts < LATEST and (received_at is None or EARLIEST <= received_at < LATEST)
     except (msgspec.DecodeError, UnicodeDecodeError):
         known = False
     if not known:
@@ -223,10 +240,17 @@ def _decode_with_unknown_keys(raw: bytes) -> Event:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
-            attributes.setdefault(key, value if isinstance(value, str) else orjson.dumps(value).decode())
+            attributes.setdefault(key, value if isinstance(value, str) else _text(key, value))
         elif math.isfinite(value):
             measures.setdefault(key, float(value))
     return msgspec.convert({**fields, "attributes": attributes, "measures": measures}, Event, strict=True)
+
+
+def _text(key: str, value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        raise msgspec.ValidationError(f"Expected fewer levels of nesting - at `$.{key}`") from None
 
 
 def _read_tick(frame: Frame, value: bytes | None) -> None:

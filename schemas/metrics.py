@@ -46,4 +46,22 @@ FRONT: tuple[Metric, ...] = (
     Metric("front_held_bytes", "gauge", "bytes of request bodies in memory"),
 )
 
-METRICS: tuple[Metric, ...] = (*STREAMS, *FRONT)
+_INSERT_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+SINK: tuple[Metric, ...] = (
+    Metric("sink_lag_records", "gauge", "records of the partition that are not committed yet", ("topic", "partition")),
+    Metric("sink_partitions", "gauge", "partitions this sink owns, by what they are doing", ("state",)),
+    Metric("sink_paused_partitions", "gauge", "partitions not read because what was read is not stored yet"),
+    Metric("sink_held_bytes", "gauge", "bytes of records in memory"),
+    Metric("sink_records_total", "counter", "records of ranges that were written, ticks among them", ("topic",)),
+    Metric("sink_rows_total", "counter", "rows written", ("topic",)),
+    Metric("sink_copies_total", "counter", "re-sent events that were not written again", ("topic",)),
+    Metric("sink_buried_total", "counter", "lines and records buried", ("topic",)),
+    Metric("sink_ranges_total", "counter", "ranges written", ("topic",)),
+    Metric("sink_refused_total", "counter", "batches that ClickHouse refused as data, before they were split", ("topic",)),
+    Metric("sink_retries_total", "counter", "steps that failed and are tried again", ("topic",)),
+    Metric("sink_lost_records_total", "counter", "offsets that Kafka deleted before they were read", ("topic",)),
+    Metric("sink_insert_seconds", "histogram", "to write one range: rows, ledger, dead letters", ("topic",), _INSERT_S),
+)
+
+METRICS: tuple[Metric, ...] = (*STREAMS, *FRONT, *SINK)

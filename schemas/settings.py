@@ -66,6 +66,10 @@ class Settings(BaseSettings):
         "normal", description="normal = page cache, fsync = on disk before the commit"
     )
     sink_window: int = Field(200_000, ge=0, description="event ids a partition remembers, to drop re-sent copies")
+    sink_memory: int = Field(256 * 2**20, ge=2**20, description="bytes of records in memory; above it partitions are paused")
+    sink_inserts: int = Field(4, ge=1, le=64, description="inserts under way at a time, each of another partition")
+    sink_session_s: float = Field(10.0, ge=6, le=300, description="silence after which Kafka gives the partitions to another")
+    sink_instance: str = Field("", description="name of this sink for static membership: a restart is no rebalance; empty = none")
     sink_metrics_port: int = Field(9465, ge=0, le=65535, description="health and Prometheus metrics")
 
     # streams

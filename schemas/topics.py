@@ -51,6 +51,7 @@ DEAD_LETTERS = Topic(
     DeadLetter,
     "dead_letters",
     retention_ms=30 * DAY_MS,
+    config={"max.message.bytes": str(8 * 2**20)},
 )
 _CHANGELOG = {
     "delete.retention.ms": str(TOMBSTONE_MS),
