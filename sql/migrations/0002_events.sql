@@ -126,7 +126,8 @@ CREATE TABLE IF NOT EXISTS {table:events} {on_cluster}
     INDEX by_event    event_id     TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_decision decision_key TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_alias    decision_id  TYPE bloom_filter(0.001) GRANULARITY 1,
-    INDEX by_trace    trace_id     TYPE bloom_filter(0.001) GRANULARITY 1
+    INDEX by_trace    trace_id     TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_offset   kafka_offset TYPE minmax              GRANULARITY 4
 )
 ENGINE = {engine:MergeTree}
 PARTITION BY toDate(received_at)
