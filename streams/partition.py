@@ -1,0 +1,313 @@
+"""One partition of one stage: a fold, its place in the input, and at most one transaction in flight.
+
+While a transaction commits in a thread, the next batch is applied. If it is rolled back, the fold is thrown away with all
+that was applied since, the committed state is loaded again, and the same records are applied anew.
+"""
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+from confluent_kafka import KafkaException
+from msgspec import Struct, field
+
+from waterline.schemas.changelog import PLACE, RESERVED, Place
+from waterline.schemas.faults import Guard as Switch
+from waterline.schemas.faults import Point, crash, without
+from waterline.schemas.frames import H_PRODUCER, H_SEQ
+from waterline.schemas.identity import partition_of
+from waterline.streams.changelog import Unsettled
+from waterline.streams.cold import CopyFailed, LocalCopy
+from waterline.streams.guard import FoldBug, Guard, TooManyBugs, drain
+from waterline.streams.steps.fold import Changes, Fold
+from waterline.streams.writer import Aborted, Fenced, Headers, Record, Writer
+
+if TYPE_CHECKING:
+    from waterline.streams.stage import Stage
+
+log = structlog.get_logger("streams")
+
+PLACE_EVERY_S = 60.0
+BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+CHILL_BLOCK = 10_000
+
+Event = Any
+"""faust.Event, which is not typed"""
+
+
+class Batch(Struct):
+    """What one transaction carries, and the events it settles."""
+
+    events: list[Event]
+    facts: list[Record] = field(default_factory=list)
+    state: dict[bytes, bytes | None] = field(default_factory=dict)
+    cold: set[bytes] = field(default_factory=set)
+    frames: int = 0
+    lines: int = 0
+    begun: float = 0.0
+
+
+class RolledBack(Exception):
+    """These events were applied to a state that is gone."""
+
+    def __init__(self, events: list[Event], reason: str) -> None:
+        super().__init__(reason)
+        self.events = events
+
+
+class Partition:
+    """Made on assignment. `fence` first, then `start`; it takes events while it is awake."""
+
+    def __init__(self, stage: "Stage", number: int, identity: str) -> None:
+        self.stage = stage
+        self.number = number
+        self.doing = "fencing"
+        self.trouble = ""
+        self.moved_at = time.monotonic()
+        self.applied: dict[str, int] = {}
+        self.idle = asyncio.Event()
+        self.writer = Writer(stage.config, f"{stage.group}-{stage.name}-{number}", stage.changelog.topic, number)
+        self.copy = LocalCopy(stage.folder / f"{stage.name}-{number:03d}", identity)
+        self._guard = Guard(stage.inputs, stage.bugs_in_a_row, lambda code: stage.meter.buried(code).inc())
+        self._fold: Fold | None = None
+        self._sequences: dict[str, int] = {}
+        self._placed_at = time.monotonic()
+        self._queue: deque[Event] = deque()
+        self._more, self._room, self._awake = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._flight: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._producer = f"{stage.group}-{stage.name}-{number}".encode()
+
+    # life
+
+    async def fence(self) -> None:
+        await self.stage.thread(self.writer.fence)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._live())
+
+    def wake(self) -> None:
+        self.idle.clear()
+        self._awake.set()
+
+    def rest(self) -> None:
+        """Drops what is queued, finishes what is in flight; `idle` is set when that is done."""
+        self._awake.clear()
+        self._queue.clear()
+        self._room.set()
+        self._more.set()
+
+    def close(self) -> None:
+        """It belongs to another worker now."""
+        self.rest()
+        self.writer.close()
+        for task in (self._task, self._flight):
+            if task:
+                task.cancel()
+        self.copy.close()
+
+    async def offer(self, events: list[Event]) -> None:
+        """Queues events, waiting while the queue is full."""
+        while len(self._queue) >= self.stage.batch_frames and self._awake.is_set():
+            self._room.clear()
+            await self._room.wait()
+        if self._awake.is_set():
+            self._queue.extend(events)
+            self._more.set()
+
+    @property
+    def states(self) -> int:
+        return len(self.copy.hot_keys)
+
+    async def _live(self) -> None:
+        try:
+            await self._recover()
+            while True:
+                if not self._awake.is_set():
+                    await self._rest()
+                await self._more.wait()
+                self._more.clear()
+                await self._turn()
+        except TooManyBugs as error:
+            self.stage.die(f"{self}: {error}", bug=True)
+        except Fenced as error:
+            if not self.writer.closed:
+                self.stage.die(f"{self}: shut out by another worker or by the broker: {error}")
+        except Exception:
+            log.exception("unforeseen", partition=str(self))
+            self.stage.die(f"{self}: unforeseen error", bug=True)
+
+    async def _rest(self) -> None:
+        self.doing = "resting"
+        self._queue.clear()
+        self._guard.forget()
+        try:
+            await self._settle()
+        except RolledBack:
+            await self._recover()
+        self.idle.set()
+        await self._awake.wait()
+        self.doing = "running"
+
+    # work
+
+    async def _turn(self) -> None:
+        """Applies what is queued, up to a batch, and sends it on its way when the flight before it has landed."""
+        limit = 1 if self._guard.careful else self.stage.batch_frames
+        events = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
+        self._room.set()
+        try:
+            if self._flight and self._flight.done():
+                await self._settle()
+            if events:
+                batch = self._digest(events)
+                await self._settle()
+                self._take_off(batch)
+        except FoldBug as bug:
+            self._guard.blame(bug, len(events))
+            await self._rewind(events)
+        except CopyFailed as failure:
+            self.trouble = str(failure)
+            await self._rewind(events)
+        except RolledBack as lost:
+            await self._rewind(lost.events + events)
+        if self._queue:
+            self._more.set()
+
+    def _digest(self, events: list[Event]) -> Batch:
+        """Applies events to the fold. Those of an assignment that is over are left: they come again, to whoever owns them."""
+        assert self._fold is not None
+        batch, changes = Batch(events, begun=time.monotonic()), Changes()
+        generation, applied, fold = self.stage.generation(), self.applied, self._fold
+        skip = not without(Switch.APPLIED)
+        for event in events:
+            message = event.message
+            if message.generation_id != generation:
+                continue
+            if skip and message.offset <= applied.get(message.topic, -1):
+                self.stage.meter.skipped.inc()
+                continue
+            batch.lines += self._guard.feed(fold, message, changes)
+            batch.frames += 1
+            applied[message.topic] = message.offset
+        if batch.frames:
+            drain(fold, [event.message for event in events], changes)
+        self._pack(batch, changes)
+        return batch
+
+    def _pack(self, batch: Batch, changes: Changes) -> None:
+        if not (changes.puts or changes.outs or (batch.frames and time.monotonic() - self._placed_at > PLACE_EVERY_S)):
+            return
+        sequences = self._sequences
+        for out in changes.outs:
+            topic = out.topic.name
+            partition = partition_of(out.key, self.stage.partitions_of(topic))
+            lane = f"{topic}/{partition}"
+            sequence = sequences[lane] = sequences.get(lane, -1) + 1
+            headers: Headers = [*out.headers, (H_PRODUCER, self._producer), (H_SEQ, b"%d" % sequence)]
+            batch.facts.append(Record(topic, partition, out.key, out.value, headers))
+        batch.state, batch.cold = changes.puts, changes.cold
+        batch.state[PLACE] = msgspec.json.encode(Place(applied=self.applied, sequences=sequences))
+
+    def _take_off(self, batch: Batch) -> None:
+        if not batch.state:
+            self._acknowledge(batch)
+            return
+        self.copy.lay(batch.state)
+        self._flight = asyncio.create_task(self._fly(batch))
+
+    async def _fly(self, batch: Batch) -> None:
+        try:
+            failure = await self.stage.thread(self._commit, batch)
+        except Aborted as error:
+            self.stage.meter.aborted.inc()
+            raise RolledBack(batch.events, str(error)) from error
+        finally:
+            self._more.set()
+        self._placed_at = time.monotonic()
+        self.stage.meter.committed(batch.facts, self._placed_at - batch.begun)
+        self._acknowledge(batch)
+        if failure:
+            self.trouble = failure
+            raise RolledBack([], failure)
+        self.copy.lift()
+
+    def _commit(self, batch: Batch) -> str:
+        """In a thread: the transaction, then the local copy. Why the copy could not be written, or nothing."""
+        covered = self.writer.write(batch.facts, batch.state)
+        try:
+            self.copy.write(batch.state, batch.cold, covered)
+        except CopyFailed as failure:
+            return str(failure)
+        crash(Point.COPY_WRITTEN)
+        return ""
+
+    def _acknowledge(self, batch: Batch) -> None:
+        self.moved_at = time.monotonic()
+        self.stage.meter.applied(batch.frames, batch.lines)
+        generation = self.stage.generation()
+        for event in batch.events:
+            if event.message.generation_id == generation:
+                event.ack()
+
+    async def _settle(self) -> None:
+        """Waits for the flight. Raises RolledBack or Fenced."""
+        flight, self._flight = self._flight, None
+        if flight:
+            await flight
+
+    # state
+
+    async def _rewind(self, events: list[Event]) -> None:
+        try:
+            await self._settle()
+        except RolledBack as earlier:
+            events = earlier.events + events
+        self._queue.extendleft(reversed(events))
+        log.warning("rewind", partition=str(self), events=len(events), reason=self.trouble)
+        await self._recover()
+
+    async def _recover(self) -> None:
+        """Loads the committed state, trying until that succeeds."""
+        self.doing = "loading"
+        attempt = 0
+        while True:
+            try:
+                await self.stage.thread(self._load)
+                break
+            except (Unsettled, CopyFailed, KafkaException) as error:
+                self.trouble = str(error)
+                log.warning("loading failed", partition=str(self), reason=self.trouble)
+                await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+                attempt += 1
+        self.doing, self.trouble = "running", ""
+        self.moved_at = time.monotonic()
+        self._more.set()
+
+    def _load(self) -> None:
+        began = time.monotonic()
+        changelog = self.stage.changelog
+        stop = changelog.ends([self.number])[self.number]
+        kept = self.copy.open(changelog.start(self.number), stop)
+        changelog.read(self.number, self.copy.covered, stop, self.copy.catch_up)
+        fold = self.stage.fold(self.number, self.copy)
+        place = Place()
+        cold: dict[bytes, bytes] = {}
+        for key, value in self.copy.hot():
+            if key == PLACE:
+                place = msgspec.json.decode(value, type=Place)
+            elif not key.startswith(RESERVED) and not fold.load(key, value):
+                cold[key] = value
+                if len(cold) >= CHILL_BLOCK:
+                    self.copy.chill(cold)
+                    cold.clear()
+        if cold:
+            self.copy.chill(cold)
+        self._fold, self.applied, self._sequences = fold, place.applied, place.sequences
+        self.stage.meter.recovered("copy" if kept else "changelog", time.monotonic() - began)
+
+    def __str__(self) -> str:
+        return f"{self.stage.name} {self.number}"
