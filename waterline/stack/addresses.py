@@ -17,8 +17,11 @@ class AddressError(Exception):
 def settle(settings: Settings, parts: Iterable[Part], *, free: bool = False) -> tuple[Settings, list[str]]:
     """The settings with a port of its own for each address of `parts`, and a line for each port that is not the one asked for.
 
-    A port that is asked for is taken if it is free. 0, or `free`, asks for any.
+    A port that is asked for is taken if it is free. 0, or `free`, asks for any. Raises AddressError, unless `free`, when the
+    settings name another machine.
     """
+    if not free:
+        _refuse_foreign(settings, parts)
     taken: set[int] = set()
     changes: dict[str, object] = {}
     notes: list[str] = []
@@ -36,7 +39,6 @@ def settle(settings: Settings, parts: Iterable[Part], *, free: bool = False) -> 
             if port != wanted:
                 changes[setting] = _with_port(settings, setting, port)
     settled = settings.model_copy(update=changes | {"data_dir": settings.data_dir.absolute()})
-    _refuse_foreign(settled, parts)
     return settled, notes
 
 
@@ -63,13 +65,17 @@ def _with_port(settings: Settings, setting: str, port: int) -> object:
     return port
 
 
+def on_this_machine(settings: Settings, part: Part) -> bool:
+    """Whether the settings have this part at an address that the local stack can take."""
+    address = getattr(settings, part.settings[0])
+    if not isinstance(address, str):
+        return True
+    host = address.split("//")[-1].rsplit(":", 1)[0]
+    return host in LOOPBACK and "," not in address and not address.startswith("https:")
+
+
 def _refuse_foreign(settings: Settings, parts: Iterable[Part]) -> None:
     for part in parts:
-        if part.name in ("kafka", "front"):
-            address = getattr(settings, part.settings[0])
-            host = address.split("//")[-1].rsplit(":", 1)[0]
-            if host not in LOOPBACK or "," in address or address.startswith("https:"):
-                name = part.settings[0].upper()
-                raise AddressError(
-                    f"WATERLINE_{name}={address} is not on this machine: use it with --external {part.name}, or unset it"
-                )
+        if not on_this_machine(settings, part):
+            name = f"WATERLINE_{part.settings[0].upper()}"
+            raise AddressError(f"{name} is {part.url(settings)}, not on this machine: add --external {part.name}, or unset it")

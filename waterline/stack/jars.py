@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+from jgo.constants import MAVEN_CENTRAL_URL
 from jgo.maven import MavenContext
 
 KAFKA_JARS = Path(__file__).with_name("kafka-jars.txt")
@@ -61,24 +62,26 @@ def at_hand(jar: Jar, cache: Path) -> bool:
     return path.is_file() and digest(path) == jar.sha256
 
 
-def resolve(jars: Sequence[Jar], cache: Path, progress: Progress | None = None) -> list[Path]:
+def resolve(
+    jars: Sequence[Jar], cache: Path, progress: Progress | None = None, repository: str = MAVEN_CENTRAL_URL
+) -> list[Path]:
     """Paths of all jars, in order. Needs the network only for those that the cache lacks.
 
     Raises JarError with the reason when one cannot be had.
     """
     missing = [jar for jar in jars if not at_hand(jar, cache)]
     if missing:
-        _fetch_all(missing, len(jars), cache, progress)
+        _fetch_all(missing, len(jars), cache, progress, repository)
     return [cache / "maven" / jar.path for jar in jars]
 
 
-def _fetch_all(missing: Sequence[Jar], total: int, cache: Path, progress: Progress | None) -> None:
+def _fetch_all(missing: Sequence[Jar], total: int, cache: Path, progress: Progress | None, repository: str) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="download-", dir=cache))
     done = total - len(missing)
     try:
         with ThreadPoolExecutor(min(8, len(missing))) as pool:
-            futures = {pool.submit(_fetch, jar, cache, scratch): jar for jar in missing}
+            futures = {pool.submit(_fetch, jar, cache, scratch, repository): jar for jar in missing}
             try:
                 for future in as_completed(futures):
                     future.result()
@@ -92,11 +95,11 @@ def _fetch_all(missing: Sequence[Jar], total: int, cache: Path, progress: Progre
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _fetch(jar: Jar, cache: Path, scratch: Path) -> None:
+def _fetch(jar: Jar, cache: Path, scratch: Path, repository: str) -> None:
     """Downloads to `scratch` on the cache's own file system, so that the rename into place is atomic."""
     reason = ""
     for attempt in range(ATTEMPTS):
-        context = MavenContext(repo_cache=scratch / str(attempt), timeout=60)
+        context = MavenContext(repo_cache=scratch / str(attempt), remote_repos={"repository": repository}, timeout=60)
         try:
             found = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
         except (requests.RequestException, OSError, RuntimeError) as error:
@@ -110,6 +113,6 @@ def _fetch(jar: Jar, cache: Path, scratch: Path) -> None:
             return
         reason = f"its sha256 is {got}, the list says {jar.sha256}"
     raise JarError(
-        f"cannot fetch {jar} from Maven Central: {reason}\n"
+        f"cannot fetch {jar} from {repository}: {reason}\n"
         f"Connect this machine to the network once, or copy {cache} from a machine where `waterline up` has run."
     )

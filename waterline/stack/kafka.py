@@ -61,6 +61,7 @@ class Broker:
             f"-Xmx{self.heap}",
             "-XX:+UseSerialGC",
             "-XX:+ExitOnOutOfMemoryError",
+            "--sun-misc-unsafe-memory-access=allow",  # Kafka uses it, and Java would warn each time
             "-Djava.awt.headless=true",
             f"-Dwaterline.log={self.log}",
             f"-Dlog4j2.configurationFile={(HERE / 'log4j2.properties').as_uri()}",

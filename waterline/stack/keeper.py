@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from waterline.stack.process import Child
@@ -42,8 +42,16 @@ class Kept:
 class Keeper:
     """`report` gets a line for each death and restart; `changed` is called after anything changed. Both run in any thread."""
 
-    def __init__(self, report: Callable[[str], None], changed: Callable[[], None], *, restart: bool = True) -> None:
+    def __init__(
+        self,
+        report: Callable[[str], None],
+        changed: Callable[[], None],
+        *,
+        restart: bool = True,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
         self.restart_dead = restart
+        self._pauses_s = pauses_s
         self.kept: dict[str, Kept] = {}
         self._report = report
         self._changed = changed
@@ -142,11 +150,11 @@ class Keeper:
         while kept.deaths and now - kept.deaths[0] > WITHIN_S:
             kept.deaths.popleft()
         kept.deaths.append(now)
-        if len(kept.deaths) > len(PAUSES_S):
+        if len(kept.deaths) > len(self._pauses_s):
             kept.failed = True
             self._report(
                 f"{name}: ended with code {code}, {len(kept.deaths)} times within {WITHIN_S:.0f} s; given up\n{kept.child.tail()}"
             )
             return
-        kept.due = now + PAUSES_S[len(kept.deaths) - 1]
+        kept.due = now + self._pauses_s[len(kept.deaths) - 1]
         self._report(f"{name}: ended with code {code}; see {kept.child.log}")

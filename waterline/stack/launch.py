@@ -11,10 +11,12 @@ Imports little on purpose: it is run for each child, with `python -I -S`.
 """
 
 import os
+import resource
 import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+OPEN_FILES = 65_536
 
 
 def die_with(parent: int) -> None:
@@ -23,6 +25,14 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the kernel was asked
         os._exit(1)
+
+
+def raise_limits() -> None:
+    """Kafka and ClickHouse hold a file for each segment and part; the usual soft limit is 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def watch(fd: int, command: list[str]) -> int:
@@ -43,6 +53,7 @@ def watch(fd: int, command: list[str]) -> int:
 
 def main(arguments: list[str]) -> None:
     parent, fd, command = int(arguments[0]), int(arguments[1]), arguments[2:]
+    raise_limits()
     if fd < 0:
         die_with(parent)
         os.execvp(command[0], command)

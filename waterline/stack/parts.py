@@ -14,13 +14,15 @@ MIGRATE = "waterline.connectors.stores.clickhouse.migrate"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`stage`: parts of one stage start together. `settings`: its addresses, the first of which is the one people use."""
+    """`stage`: parts of one stage start together. `settings`: its addresses, the first of which is the one people use.
+    `advice`: what to do when it does not start."""
 
     name: str
     meaning: str
     stage: int
     settings: tuple[str, ...]
     module: str = ""
+    advice: str = ""
 
     def url(self, settings: Settings) -> str:
         """The address people use."""
@@ -40,7 +42,13 @@ class Part:
 
 
 PARTS: tuple[Part, ...] = (
-    Part("kafka", "Apache Kafka, one broker", 0, ("kafka",)),
+    Part(
+        "kafka",
+        "Apache Kafka, one broker",
+        0,
+        ("kafka",),
+        advice="If its data is damaged, move the folder kafka away and start again.",
+    ),
     Part(
         "front",
         "ClickHouse's engine behind its HTTP interface",
@@ -71,8 +79,9 @@ def choose(names: Iterable[str]) -> tuple[Part, ...]:
 
 
 def port_of(settings: Settings, setting: str) -> int:
-    """The port in a setting that is a number, `host:port` or a URL."""
+    """The port in a setting that is a number, `host:port[,...]` or a URL."""
     value = getattr(settings, setting)
     if isinstance(value, int):
         return value
-    return urlsplit(value if "//" in value else f"//{value}").port or 0
+    first = str(value).split(",")[0]
+    return urlsplit(first if "//" in first else f"//{first}").port or 0

@@ -13,6 +13,8 @@ from pathlib import Path
 LAUNCH = Path(__file__).with_name("launch.py")
 LOG_LIMIT = 10 * 2**20
 ASK_S = 0.05
+TAIL_BYTES = 64 * 1024
+WIDTH = 400
 
 
 class NotReady(Exception):
@@ -46,8 +48,9 @@ class Child:
         self.name = name
         self.command = list(command)
         self.log = log
-        self.also = also
         self.environment = dict(os.environ if environment is None else environment)
+        self._logs = [log, also] if also else [log]
+        self._begun = dict.fromkeys(self._logs, 0)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -56,6 +59,7 @@ class Child:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             os.replace(self.log, self.log.with_suffix(".log.1"))
+        self._begun = {log: _size(log) for log in self._logs}
         self.process = _spawner().submit(self._spawn).result()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -122,12 +126,21 @@ class Child:
                 raise NotReady(f"{self.name} does not answer\n{self.tail()}")
 
     def tail(self, lines: int = 20) -> str:
-        """The end of its output, and of the log it writes itself, each with its path above."""
-        return "\n".join(tail(log, lines) for log in (self.log, self.also) if log and log.exists() and log.stat().st_size)
+        """The end of what it put out, and wrote to its own log, since it was started; each with its path above."""
+        return "\n".join(filter(None, (tail(log, lines, begun) for log, begun in self._begun.items())))
 
 
-def tail(path: Path, lines: int) -> str:
+def tail(path: Path, lines: int, begun: int = 0) -> str:
+    """The last lines after the byte `begun`, or of the whole file when it is shorter, as after a rotation. Long ones are cut."""
+    size = _size(path)
+    start = max(begun if begun <= size else 0, size - TAIL_BYTES)
+    if start == size:
+        return ""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 64 * 1024))
+        file.seek(start)
         text = file.read().decode(errors="replace")
-    return "\n".join([f"--- {path}", *text.splitlines()[-lines:]])
+    return "\n".join([f"--- {path}", *(line[:WIDTH] for line in text.splitlines()[-lines:])])
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

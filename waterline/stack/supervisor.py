@@ -173,10 +173,14 @@ class Stack:
         while not (answer := self.health(name)).ready:
             kept = self._keeper.kept[name]
             if kept.hopeless(self._keeper.restarting):
-                raise NotReady(f"{name} ended with code {kept.child.exit_code}\n{kept.child.tail()}")
+                raise NotReady(self._obituary(name, f"ended with code {kept.child.exit_code}"))
             if time.monotonic() > deadline:
-                raise NotReady(f"{name} is not ready after {timeout:.0f} s: {answer.why}\n{kept.child.tail()}")
+                raise NotReady(self._obituary(name, f"is not ready after {timeout:.0f} s: {answer.why}"))
             kept.child.wait(ASK_S)
+
+    def _obituary(self, name: str, what: str) -> str:
+        advice = BY_NAME[name].advice or "`waterline doctor` checks this machine."
+        return f"{name} {what}\n{self._keeper.kept[name].child.tail()}\n{advice}"
 
     def migrate(self) -> None:
         """Brings the tables up to date; done at start when the sink is among the parts. Raises provision.ProvisionError."""

@@ -1,0 +1,5 @@
+"""`python -m waterline` is the command `waterline`."""
+
+from waterline.cli import main
+
+main()

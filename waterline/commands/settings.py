@@ -1,0 +1,34 @@
+"""`waterline settings`: every knob, with the value in force and where it comes from."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from waterline.schemas.settings import Settings
+from waterline.schemas.settings import settings as in_force
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(settings)
+
+
+def settings(as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False) -> None:
+    """Show every setting: its variable, the value in force, and what it is for."""
+    values = {f"WATERLINE_{name.upper()}": _shown(name) for name in Settings.model_fields}
+    if as_json:
+        typer.echo(json.dumps(values, indent=2))
+        return
+    shown = Table("variable", "value", "meaning", box=None, padding=(0, 2, 0, 0))
+    for name, field in Settings.model_fields.items():
+        variable = f"WATERLINE_{name.upper()}"
+        changed = getattr(in_force(), name) != field.default
+        shown.add_row(variable, f"[bold]{values[variable]}[/]" if changed else values[variable], field.description)
+    Console().print(shown)
+
+
+def _shown(name: str) -> str:
+    value = getattr(in_force(), name)
+    return "***" if value and Settings.model_fields[name].repr is False else str(value)

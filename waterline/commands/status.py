@@ -1,0 +1,86 @@
+"""`waterline status`: what runs, whether it is ready, and why not."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from waterline.schemas.settings import Settings
+from waterline.stack import health, kafka, state
+
+COLORS = {"running": "green", "failed": "red", "stopped": "red", "waiting": "yellow", "paused": "yellow"}
+
+
+@dataclass
+class Row:
+    """`lag` is None where the part does not tell."""
+
+    part: str
+    state: str
+    ready: bool
+    why: str
+    pid: int | None
+    restarts: int
+    url: str
+    log: str
+    lag: int | None = None
+    details: dict[str, object] = field(default_factory=dict)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+
+
+def status(
+    data_dir: Annotated[Path | None, typer.Option(help="where the stack keeps its data; default .waterline")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Show each part of the running stack. Exit code 1 when one is not ready, 3 when no stack runs."""
+    home = (data_dir or Settings().data_dir).absolute()
+    running = state.running(home)
+    if not running:
+        typer.echo(json.dumps({"running": False, "data_dir": str(home)}) if as_json else f"no stack runs on {home}")
+        raise typer.Exit(3)
+    rows = [look(part) for part in running.parts]
+    if as_json:
+        whole = {"running": True, "pid": running.pid, "ready": running.ready, "data_dir": str(home)}
+        typer.echo(json.dumps(whole | {"environment": running.environment, "parts": [asdict(row) for row in rows]}, indent=2))
+    else:
+        Console().print(table(rows))
+    if not running.ready or not all(row.ready for row in rows):
+        raise typer.Exit(1)
+
+
+def look(part: state.PartState) -> Row:
+    """What the part says of itself now, beside what the supervisor knows."""
+    if not state.is_process(part.pid, part.created):
+        answer = health.Answer(False, f"does not run; see {part.log}")
+    elif part.ready_url:
+        answer = health.ask(part.ready_url)
+    else:
+        answer = health.Answer(True) if kafka.answers(part.url) else health.Answer(False, "does not answer")
+    lag = answer.details.get("lag")
+    total = lag if isinstance(lag, int) else None
+    return Row(
+        part.name, part.state, answer.ready, answer.why, part.pid, part.restarts, part.url, part.log, total, answer.details
+    )
+
+
+def table(rows: list[Row]) -> Table:
+    shown = Table("part", "state", "ready", "pid", "restarts", "lag", "address", "why not", box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        shown.add_row(
+            row.part,
+            f"[{COLORS.get(row.state, 'white')}]{row.state}[/]",
+            "[green]yes[/]" if row.ready else "[red]no[/]",
+            str(row.pid or "-"),
+            str(row.restarts),
+            "-" if row.lag is None else str(row.lag),
+            row.url,
+            row.why,
+        )
+    return shown
