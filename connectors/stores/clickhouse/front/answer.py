@@ -5,14 +5,13 @@ import json
 import os
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 
 from starlette.types import Receive, Send
 
 from waterline.connectors.stores.clickhouse.front.codecs import Encoder, encoder
-from waterline.connectors.stores.clickhouse.front.engine import Stats
 from waterline.connectors.stores.clickhouse.front.errors import Refusal
 from waterline.connectors.stores.clickhouse.front.formats import TEXT, content_type
+from waterline.connectors.stores.clickhouse.front.link import Stats
 from waterline.connectors.stores.clickhouse.front.request import Request
 
 WHOLE = 2**20
@@ -50,12 +49,10 @@ class Output:
                 self.wake.clear()
             await self.wake.wait()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self.loop.remove_reader(self.fd)
         os.close(self.fd)
         self.watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await self.watch
 
 
 async def disconnected(receive: Receive) -> None:

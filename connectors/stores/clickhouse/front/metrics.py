@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from waterline.connectors.stores.clickhouse.front.engine import Stats
+from waterline.connectors.stores.clickhouse.front.link import Stats
 from waterline.schemas.metrics import METRICS, Metric
 
 if TYPE_CHECKING:

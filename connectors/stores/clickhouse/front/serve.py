@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import os
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,11 +12,12 @@ from typing import Any
 from starlette.types import Receive
 
 from waterline.connectors.stores.clickhouse.front import native, statement
-from waterline.connectors.stores.clickhouse.front.answer import WHOLE, Answer, Gone, Output
+from waterline.connectors.stores.clickhouse.front.answer import WHOLE, Answer, Output
 from waterline.connectors.stores.clickhouse.front.body import Body, Held
-from waterline.connectors.stores.clickhouse.front.engine import DEFAULTS, Engine, Link, Stats, pipe
+from waterline.connectors.stores.clickhouse.front.engine import Engine, pipe
 from waterline.connectors.stores.clickhouse.front.errors import Code, Refusal, refuse
 from waterline.connectors.stores.clickhouse.front.lanes import READS, WRITES, Lane
+from waterline.connectors.stores.clickhouse.front.link import Link, Links, Stats
 from waterline.connectors.stores.clickhouse.front.request import Request
 from waterline.connectors.stores.clickhouse.front.sessions import Session, Sessions, timeout_of
 
@@ -25,17 +25,31 @@ QUERY_BYTES = 2**26
 """Longest statement without separate data; the engine checks its own `max_query_size` besides."""
 HEAD_BYTES = 2**20
 """Bytes of a body in which the statement of an INSERT must end and its data begin."""
+LASTING = frozenset({"readonly", "profile", "allow_ddl"})
+"""Settings that a session may not take back; one that had them serves no other request."""
+STOP_S = 0.1
 READING = frozenset(b"SELECT WITH FROM SHOW DESCRIBE DESC EXPLAIN EXISTS CHECK USE SET KILL".split())
 """First words of what goes into the lane for reads; the rest may take long to write and goes into the other."""
 
 
 @dataclass(slots=True)
 class Done:
-    """What a statement came to. `data` is the answer when it did not go through the pipe."""
+    """What a statement came to. `data` is its answer when that was not streamed; traceless: the session is as it was before."""
 
     form: str = ""
     data: bytes = b""
     stats: Stats = field(default_factory=Stats)
+    traceless: bool = False
+
+
+@dataclass(slots=True)
+class Running:
+    """The tag of the connection a statement runs on; empty until it has one."""
+
+    tag: str = ""
+
+
+Work = Callable[[Link], Done]
 
 
 class Server:
@@ -46,6 +60,7 @@ class Server:
         self.reads, self.writes = Lane("reads", READS), Lane("writes", WRITES)
         self.frames = ThreadPoolExecutor(READS, thread_name_prefix="frames")
         self.aside = ThreadPoolExecutor(2, thread_name_prefix="aside")
+        self.links = Links(engine.link, READS)
         self.sessions = Sessions(lambda link: self.aside.submit(link.close))
         self.held = Held()
 
@@ -73,58 +88,62 @@ class Server:
 
         def work(link: Link) -> Done:
             link.set_params(request.params)
-            return Done(stats=link.insert(insert, pieces))
+            return Done(stats=link.insert(insert, pieces), traceless=not request.params)
 
-        with self._session(request) as session:
-            async with self.writes.place():
-                return await self.writes.run(lambda: self._within(session, request, "", work))
+        return await self._write(request, work)
 
     async def _statement(self, request: Request, text: bytes, receive: Receive, answer: Answer) -> Done:
+        if statement.first_word(text) not in READING:
+            return await self._write(request, lambda link: self._run(link, request, text, request.default_format))
         with self._session(request) as session:
-            if statement.first_word(text) in READING:
-                async with self.reads.place():
-                    return await self._read(session, request, text, receive, answer)
+            async with self.reads.place():
+                return await self._read(session, request, text, receive, answer)
 
-            def work(link: Link) -> Done:
-                return self._run(link, request, text, request.default_format)
-
+    async def _write(self, request: Request, work: Work) -> Done:
+        with self._session(request) as session:
             async with self.writes.place():
-                return await self.writes.run(lambda: self._within(session, request, "", work))
+                return await self.writes.run(lambda: self._within(session, request, Running(), work))
 
     async def _read(self, session: Session | None, request: Request, text: bytes, receive: Receive, answer: Answer) -> Done:
         """A statement of the lane for reads. When it answers rows they come through a pipe, else in Done."""
         cut = statement.output(text)
-        form, tag = cut.format or request.default_format, f"front-{uuid.uuid4()}"
+        form = cut.format or request.default_format
         reading, writing = pipe()
 
         def work(link: Link) -> Done:
             if cut.into_outfile or not self._reads(link, request, text):
                 return self._run(link, request, text, form)
-            return Done(form, stats=link.read(cut, form, request.params, writing))
+            return Done(form, stats=link.read(cut, form, request.params, writing), traceless=True)
 
-        job = self.reads.run(lambda: closing(writing, lambda: self._within(session, request, tag, work)))
-        jobs: list[asyncio.Future[Any]] = [job]
+        running = Running()
+        jobs: list[asyncio.Future[Any]] = [
+            self.reads.run(lambda: closing(writing, lambda: self._within(session, request, running, work)))
+        ]
         if form == "Native" and request.protocol_version >= native.FRAMED:
             reading, frames = self._framed(reading)
             jobs.append(frames)
         output = Output(reading, receive)
         try:
             held = await self._forward(output, form, answer)
-        except Gone:
-            await output.close()
-            self.aside.submit(self.engine.kill, tag)
+        except BaseException:
+            output.close()
+            await self._stop(running, jobs)
             raise
-        finally:
-            await output.close()
-            await asyncio.wait(jobs)
-        for each in jobs:
-            await each
-        done = job.result()
+        output.close()
+        done: Done = (await asyncio.gather(*jobs))[0]
         if answer.started:
             await answer.end()
-        else:
-            done.data = held or done.data
+        done.data = done.data or held
         return done
+
+    async def _stop(self, running: Running, jobs: list[asyncio.Future[Any]]) -> None:
+        """Nobody wants the answer any more. Asks again, since a statement can only be stopped once it has begun."""
+        loop = asyncio.get_running_loop()
+        while (await asyncio.wait(jobs, timeout=STOP_S))[1]:
+            if running.tag:
+                await loop.run_in_executor(self.aside, self.engine.kill, running.tag)
+        for job in jobs:
+            job.exception()
 
     async def _forward(self, output: Output, form: str, answer: Answer) -> bytes:
         """Pass an answer on, or return it when it is small and over."""
@@ -149,24 +168,27 @@ class Server:
         work = asyncio.get_running_loop().run_in_executor(self.frames, native.reframe, reading, writing)
         return framed, work
 
-    def _within(self, session: Session | None, request: Request, tag: str, work: Callable[[Link], Done]) -> Done:
-        """In a thread: run `work` on the session's connection or a fresh one, with this request's settings in force."""
-        link = session.link if session else None
-        if link is None:
-            link = Link(self.engine)
-            if session:
-                session.link = link
+    def _within(self, session: Session | None, request: Request, running: Running, work: Work) -> Done:
+        """In a thread: run `work` on the session's connection or one of ours, with this request's settings in force."""
+        if session:
+            session.link = session.link or self.engine.link()
+            running.tag = session.link.tag
+            session.link.configure(request.settings, request.database)
+            return work(session.link)
+        reading = request.method != "POST"
+        link = self.links.take(reading)
+        running.tag = link.tag
+        traceless = False
         try:
-            settings = DEFAULTS | request.settings
-            if tag:
-                settings["log_comment"] = f"{settings.get('log_comment', '')} {tag}".strip()
-            if request.method != "POST" and not session:
-                settings["readonly"] = "2"
-            link.configure(settings, request.database)
-            return work(link)
+            link.configure(request.settings | ({"readonly": "2"} if reading else {}), request.database)
+            done = work(link)
+            traceless = done.traceless and not LASTING & request.settings.keys()
         finally:
-            if not session:
+            if traceless:
+                self.links.give(reading, link)
+            else:
                 link.close()
+        return done
 
     def _reads(self, link: Link, request: Request, text: bytes) -> bool:
         """Whether the statement answers rows and changes nothing. Raises Refusal for what HTTP does not allow."""
@@ -203,15 +225,7 @@ class Server:
 
     async def ready(self) -> None:
         """Raises Refusal unless a SELECT is answered."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.aside, self._select)
-
-    def _select(self) -> None:
-        link = Link(self.engine)
-        try:
-            link.ask("SELECT 1")
-        finally:
-            link.close()
+        await asyncio.get_running_loop().run_in_executor(self.aside, self.engine.check)
 
     async def close(self) -> None:
         """Stop what runs, then let go of every connection but the engine's own."""
@@ -221,6 +235,7 @@ class Server:
         for lane in (self.reads, self.writes):
             await asyncio.to_thread(lane.close)
         self.sessions.close()
+        self.links.close()
         for threads in (self.frames, self.aside):
             threads.shutdown(wait=True)
 

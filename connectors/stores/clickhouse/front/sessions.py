@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from waterline.connectors.stores.clickhouse.front.engine import Link
 from waterline.connectors.stores.clickhouse.front.errors import Code, refuse
+from waterline.connectors.stores.clickhouse.front.link import Link
 
 DEFAULT_TIMEOUT, LONGEST_TIMEOUT = 60, 3600
 LIMIT = 1000
