@@ -3,17 +3,18 @@
 import uuid
 from collections.abc import Iterator
 
-import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from waterline.connectors.stores.clickhouse import migrate
+from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
+from waterline.schemas.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    client = clickhouse_connect.get_client(interface="chdb", path=str(tmp_path_factory.mktemp("chdb")))
+def engine(clickhouse_url: str) -> Iterator[Client]:
+    client = connect(Settings(clickhouse=clickhouse_url), database="default")
     yield client
     client.close()
 
