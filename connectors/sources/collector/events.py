@@ -1,0 +1,100 @@
+"""POST /v1/events: events as JSON, an array, one object or one a line, each with a verdict of its own."""
+
+from typing import Any
+
+import msgspec
+import orjson
+
+from waterline.connectors.sources.collector.dialects import convert, tokens
+from waterline.connectors.sources.collector.intake import Intake
+from waterline.schemas.errors import ErrorCode, Permanent
+from waterline.schemas.events import FIELDS
+from waterline.schemas.frames import encode_event, parse_event
+
+
+def records(body: bytes) -> list[Any]:
+    """The JSON values of an array, a single object or newline-delimited JSON; a line that is not JSON is its `Permanent`.
+
+    Raises Permanent when the whole body cannot be read.
+    """
+    if not body.strip():
+        return []
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        found = [_line(line) for line in body.split(b"\n") if line.strip()]
+        if len(found) < 2 or all(isinstance(line, Permanent) for line in found):
+            raise Permanent(ErrorCode.INVALID_JSON, f"the body is neither JSON nor one JSON object a line: {error}") from None
+        return found
+    return value if isinstance(value, list) else [value]
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return Permanent(ErrorCode.INVALID_JSON, str(error))
+
+
+def take(body: bytes, intake: Intake) -> None:
+    """Take every event of a body."""
+    for record in records(body):
+        intake.seen += 1
+        if isinstance(record, Permanent):
+            intake.refuse(record.code, record.reason)
+        elif not isinstance(record, dict):
+            intake.refuse(ErrorCode.INVALID_EVENT, f"an event is a JSON object, this is {type(record).__name__}")
+        else:
+            _take(record, intake)
+
+
+def _take(record: dict[str, Any], intake: Intake) -> None:
+    tenant = record.get("tenant")
+    if tenant is not None and tenant != intake.door.tenant:
+        reason = f"the event names tenant {tenant!r}, the credential is for {intake.door.tenant!r}"
+        intake.refuse(ErrorCode.FORBIDDEN, reason)
+        return
+    canonical = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    try:
+        event = _valid(record, intake)
+    except msgspec.ValidationError as error:
+        intake.refuse(ErrorCode.INVALID_EVENT, str(error))
+        return
+    if not event.get("event_id"):
+        event["event_id"] = intake.record_id(canonical)
+    if event.get("trace_id"):
+        told = event.get("decision_key")
+        if told and told != event["trace_id"]:
+            event.setdefault("attributes", {})["decision_key"] = told
+        event["decision_key"] = event["trace_id"]
+    bodies = _split_bodies(event, intake)
+    intake.add(event, bodies)
+
+
+def _valid(record: dict[str, Any], intake: Intake) -> dict[str, Any]:
+    """The event as JSON values, checked against the model. Raises msgspec.ValidationError."""
+    raw_usage = record.pop("usage", None) if "usage" not in FIELDS else None
+    if isinstance(raw_usage, dict):
+        attributes = record.setdefault("attributes", {})
+        if isinstance(attributes, dict):
+            tokens.apply_raw(record, attributes, raw_usage)
+    for money in ("reported_cost", "tool_cost"):
+        if isinstance(record.get(money), int | float):
+            record[money] = convert.money(record[money])
+    record["tenant"] = intake.door.tenant
+    record["received_at"] = intake.received_at
+    record.setdefault("source", "json")
+    event: dict[str, Any] = orjson.loads(encode_event(parse_event(orjson.dumps(record))))
+    return event
+
+
+def _split_bodies(event: dict[str, Any], intake: Intake) -> dict[str, Any]:
+    """Redact the event's text in place and take out what was said."""
+    plans, bodies = intake.door.plans, {}
+    attributes = event.get("attributes", {})
+    for key in list(attributes):
+        if plans.is_body(key):
+            bodies[key] = attributes.pop(key)
+        else:
+            attributes[key] = plans.clean(key, attributes[key])
+    return bodies

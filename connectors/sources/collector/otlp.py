@@ -1,0 +1,132 @@
+"""OTLP traces in protobuf -> events. One pass over the bytes; what repeats (resources, attributes) is decided once."""
+
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from waterline.connectors.sources.collector import wire
+from waterline.connectors.sources.collector.dialects.draft import Draft
+from waterline.connectors.sources.collector.dialects.plan import Plans
+from waterline.connectors.sources.collector.intake import Intake
+from waterline.connectors.sources.collector.resource import Base, base_of
+from waterline.connectors.sources.collector.spans import SpanRecord, add_span
+from waterline.schemas.errors import ErrorCode, Permanent
+
+_OK_STATUS: dict[bytes, tuple[bool, str]] = {b"": (False, ""), b"\x18\x01": (False, ""), b"\x18\x02": (True, "")}
+
+
+def check(kind: type[Message], body: bytes) -> Message:
+    """Parse a request whole, which refuses what is not valid protobuf or UTF-8. Raises Permanent."""
+    try:
+        message = kind()
+        message.ParseFromString(body)
+    except DecodeError as error:
+        raise Permanent(ErrorCode.INVALID_PROTOBUF, f"the body is not a valid {kind.DESCRIPTOR.name}: {error}") from None
+    return message
+
+
+def traces(body: bytes, intake: Intake) -> None:
+    """Take every span of a request. Raises Permanent when the body is not an ExportTraceServiceRequest."""
+    check(ExportTraceServiceRequest, body)
+    for resource, scope, records in wire.blocks(body):
+        base = base_of(intake.door, resource, scope)
+        for start, stop in records:
+            intake.seen += 1
+            try:
+                record = read_span(body, start, stop, intake.door.plans)
+            except wire.Unusual:
+                span = Span.FromString(body[start:stop])
+                span.DiscardUnknownFields()
+                plain = span.SerializeToString()
+                record = read_span(plain, 0, len(plain), intake.door.plans)
+            add_span(intake, base, record, (resource, scope, body, start, stop))
+
+
+def metrics_points(body: bytes) -> int:
+    """How many metrics a request holds. Raises Permanent when the body is not an ExportMetricsServiceRequest."""
+    message: Any = check(ExportMetricsServiceRequest, body)
+    return sum(len(scope.metrics) for resource in message.resource_metrics for scope in resource.scope_metrics)
+
+
+def read_span(buf: bytes, pos: int, stop: int, plans: Plans) -> SpanRecord:
+    """One span. Raises wire.Unusual for a form no known emitter writes."""
+    record = SpanRecord(Draft())
+    draft = record.draft
+    targets, won, attributes, put = draft.targets, draft.won, draft.attributes, draft.clash
+    known, learn = plans.ops.get, plans.learn
+    while pos < stop:
+        tag = buf[pos]
+        if tag == 0x4A:
+            size = buf[pos + 1]
+            pos += 2
+            if size >= 0x80:
+                size, pos = wire.varint(buf, pos - 1)
+            pair = buf[pos : pos + size]
+            pos += size
+            op = known(pair) or learn(pair)
+            where, slot, value, rank, key, own = op
+            target = targets[where]
+            if slot in target:
+                put(op)
+                continue
+            target[slot] = value
+            if rank != 1:
+                won[slot] = op
+            if own is not None:
+                attributes[key] = own
+        elif tag == 0x39:
+            record.start = int.from_bytes(buf[pos + 1 : pos + 9], "little")
+            pos += 9
+        elif tag == 0x41:
+            record.end = int.from_bytes(buf[pos + 1 : pos + 9], "little")
+            pos += 9
+        elif tag == 0x30:
+            record.kind, pos = wire.varint(buf, pos + 1)
+        else:
+            pos = _other(record, tag, buf, pos + 1)
+    return record
+
+
+def _other(record: SpanRecord, tag: int, buf: bytes, pos: int) -> int:
+    """The fields with a length, and the rare ones; returns the position after the field."""
+    if tag in (0x50, 0x60, 0x70):
+        number, pos = wire.varint(buf, pos)
+        record.dropped += number
+        return pos
+    if tag == 0x85 and buf[pos] == 0x02:
+        return pos + 5
+    if tag not in (0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x5A, 0x6A, 0x7A):
+        raise wire.Unusual
+    size, pos = wire.varint(buf, pos)
+    stop = pos + size
+    if tag == 0x0A:
+        record.trace_id = buf[pos:stop]
+    elif tag == 0x12:
+        record.span_id = buf[pos:stop]
+    elif tag == 0x22:
+        record.parent_id = buf[pos:stop]
+    elif tag == 0x2A:
+        record.name = buf[pos:stop].decode()
+    elif tag == 0x1A:
+        record.state = buf[pos:stop].decode()
+    elif tag == 0x7A:
+        record.failed, record.message = _OK_STATUS.get(buf[pos:stop]) or _status(buf[pos:stop])
+    elif tag == 0x5A:
+        event = Span.Event.FromString(buf[pos:stop])
+        record.events.append((event.name, event.time_unix_nano, {pair.key: wire.plain(pair.value) for pair in event.attributes}))
+    else:
+        link = Span.Link.FromString(buf[pos:stop])
+        record.links.append({"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()})
+    return stop
+
+
+def _status(raw: bytes) -> tuple[bool, str]:
+    status = Status.FromString(raw)
+    return status.code == Status.STATUS_CODE_ERROR, status.message
+
+
+__all__ = ["Base", "ExportLogsServiceRequest", "check", "metrics_points", "read_span", "traces"]
