@@ -1,0 +1,281 @@
+"""The sink: Kafka -> ClickHouse, each row once. One thread reads Kafka, cuts batches and commits; others write.
+
+The way of a range is in the README. This loop owns all state; a writing thread owns its job until it hands it back.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from threading import Event
+from typing import Any, cast
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from waterline.connectors.stores.clickhouse import ledger
+from waterline.connectors.stores.clickhouse.assignment import Assignment
+from waterline.connectors.stores.clickhouse.batch import form_of, read_record
+from waterline.connectors.stores.clickhouse.health import Meters
+from waterline.connectors.stores.clickhouse.letters import Burial
+from waterline.connectors.stores.clickhouse.partition import Limits, Partition, Phase
+from waterline.connectors.stores.clickhouse.store import ClickHouse
+from waterline.connectors.stores.clickhouse.write import Done, Job, Later, Outcome, Refused, Writer
+from waterline.schemas.clients import kafka_config
+from waterline.schemas.dead_letter import DeadLetter
+from waterline.schemas.errors import Transient
+from waterline.schemas.faults import Guard, Point, crash, without
+from waterline.schemas.frames import Headers
+from waterline.schemas.settings import Settings
+from waterline.schemas.topics import STORED, Topic
+
+GROUP = "sink"
+CHUNK = 200
+POLL_S = 0.05
+TOLD_S = 5.0
+"""How often Kafka's offsets are noted in ClickHouse and the gauges are set."""
+STALE_S = 60.0
+DRAIN_S = 10.0
+
+log = structlog.get_logger()
+
+
+class Fenced(Exception):
+    """Another process has taken this one's name in the group (`sink_instance`)."""
+
+
+class Sink:
+    """`run` returns when `stop` is set. Raises Fenced."""
+
+    def __init__(self, config: Settings, topics: Sequence[Topic] = STORED, group: str = GROUP) -> None:
+        self.config = config
+        self.forms = {topic.name: form_of(topic) for topic in topics}
+        self.limits = Limits(config.sink_rows, config.sink_bytes, config.sink_linger_s)
+        self.stop = Event()
+        self.turned = time.monotonic()
+        self.store = ClickHouse(config)
+        graves = [topic.name for topic in topics if topic.model is DeadLetter]
+        self.burial = Burial(kafka_config(config), *graves)
+        deadline = 0.8 * config.sink_session_s
+        self.writer = Writer(self.store, self.burial, deadline, self._usable)
+        self.pool = ThreadPoolExecutor(config.sink_inserts, thread_name_prefix="write")
+        self.finished: SimpleQueue[tuple[Partition, Job, Outcome]] = SimpleQueue()
+        self.consumer = Consumer(self._consumer_config(group))
+        self.assignment = Assignment(self.consumer, self.store, self.forms, self.limits, config, self.pool)
+        self.meters = Meters()
+        self._told = 0.0
+
+    def _consumer_config(self, group: str) -> dict[str, Any]:
+        session = int(self.config.sink_session_s * 1000)
+        mine: dict[str, Any] = {
+            "group.id": group,
+            "client.id": "waterline-sink",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": session,
+            "heartbeat.interval.ms": min(3000, session // 5),
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 200,
+            "queued.max.messages.kbytes": 65536,
+            "statistics.interval.ms": 5000,
+            "reconnect.backoff.max.ms": 1000,
+        }
+        if self.config.sink_instance:
+            mine["group.instance.id"] = self.config.sink_instance
+        return kafka_config(self.config) | mine
+
+    def _usable(self) -> bool:
+        """Whether Kafka was asked within the session, so that a lost partition would be known."""
+        return time.monotonic() - self.turned < self.config.sink_session_s
+
+    # the loop
+
+    def run(self) -> None:
+        self.assignment.subscribe(list(self.forms))
+        try:
+            while not self.stop.is_set():
+                self.turn()
+            self._drain()
+        finally:
+            self.consumer.close()
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            self.burial.close(self.writer.deadline_s)
+
+    def turn(self, starting: bool = True) -> None:
+        """One round: read, take back what was written, start what is due, commit."""
+        messages = self.consumer.consume(CHUNK, POLL_S)
+        now = self.turned = time.monotonic()
+        for message in messages:
+            self._take(message, now)
+        self._settle(now)
+        if starting:
+            self._start(now)
+        self._commit(now)
+        if now - self._told >= TOLD_S:
+            self._told = now
+            self._tell()
+
+    def _drain(self) -> None:
+        """Let what is under way end, so that the next start has nothing to repeat."""
+        latest = time.monotonic() + DRAIN_S
+        partitions = self.assignment.partitions.values()
+        while time.monotonic() < latest and any(p.phase is Phase.WRITING or p.finished is not None for p in partitions):
+            for partition in partitions:
+                self.assignment.pause(partition, True)
+            self.turn(starting=False)
+
+    def _take(self, message: Message, now: float) -> None:
+        error = message.error()
+        topic, number, offset = message.topic() or "", message.partition(), message.offset()
+        partition = self.assignment.partitions.get((topic, -1 if number is None else number))
+        if error is not None:
+            self._event(error, partition, offset, now)
+        elif partition is not None and offset is not None and partition.wants(offset):
+            headers = cast(Headers, message.headers())
+            timestamp_ms = message.timestamp()[1]
+            partition.take(read_record(partition.form, partition.lane, offset, message.value(), headers, timestamp_ms), now)
+
+    def _event(self, error: KafkaError, partition: Partition | None, offset: int | None, now: float) -> None:
+        code = error.code()
+        if error.fatal():
+            raise Fenced(error.str())
+        if code == KafkaError._PARTITION_EOF and partition is not None and offset is not None:
+            partition.reached(offset, now)
+        elif code == KafkaError._AUTO_OFFSET_RESET and partition is not None:
+            lost = self.assignment.out_of_range(partition)
+            self.meters.lost.labels(partition.lane.topic).inc(lost)
+        elif code != KafkaError._PARTITION_EOF:
+            log.warning("kafka", code=error.name(), reason=error.str())
+
+    def _start(self, now: float) -> None:
+        partitions = self.assignment.partitions.values()
+        press = sum(partition.held_bytes for partition in partitions) >= self.config.sink_memory
+        for partition in list(partitions):
+            if partition.phase is Phase.OPENING:
+                self.assignment.open(partition, now)
+            elif partition.phase is Phase.WAITING and now >= partition.retry_at and partition.job:
+                self._write(partition, partition.job)
+            elif partition.due(now, press) and self.assignment.settled(partition):
+                partition.start(self.assignment.held(partition.lane), now)
+            incomplete = bool(partition.forced) and partition.covered <= partition.forced[0].last
+            pressed = press and partition.held_bytes > 0 and not incomplete
+            self.assignment.pause(partition, partition.phase is Phase.HALTED or partition.full() or pressed)
+
+    def _write(self, partition: Partition, job: Job) -> None:
+        partition.phase = Phase.WRITING
+        self.pool.submit(self._work, partition, job)
+
+    def _work(self, partition: Partition, job: Job) -> None:
+        if not partition.lost:
+            self.finished.put((partition, job, self.writer.write(job)))
+
+    def _settle(self, now: float) -> None:
+        self.assignment.settle(now)
+        while True:
+            try:
+                partition, job, outcome = self.finished.get_nowait()
+            except Empty:
+                return
+            if not partition.lost and partition.job is job:
+                self._ended(partition, job, outcome, now)
+
+    def _ended(self, partition: Partition, job: Job, outcome: Outcome, now: float) -> None:
+        topic = partition.lane.topic
+        match outcome:
+            case Done():
+                partition.written()
+                self.meters.done(topic, len(job.records), outcome)
+            case Refused():
+                self.meters.refused.labels(topic).inc()
+                log.info("refused as data, split", lane=str(partition.lane), first=job.planned.first, last=job.planned.last)
+                partition.halved()
+            case Later():
+                self.meters.retries.labels(topic).inc()
+                if not partition.failures:
+                    log.warning("not written, will try again", lane=str(partition.lane), reason=outcome.reason)
+                partition.failed(outcome.reason, now, Phase.WAITING)
+
+    # committing
+
+    def _commit(self, now: float) -> None:
+        """One request for all partitions: the end of a finished range, the plan of the next one, or both at once."""
+        due: list[tuple[Partition, TopicPartition]] = []
+        for partition in self.assignment.partitions.values():
+            if now >= partition.retry_at and (partition.phase is Phase.PLANNING or self._only_finished(partition)):
+                if partition.job and partition.job.split and without(Guard.SPLIT_PLAN):
+                    self._write(partition, partition.job)
+                else:
+                    due.append((partition, self._position(partition)))
+        if not due:
+            return
+        crash_before(partition for partition, _ in due)
+        results = self._commit_now([position for _, position in due])
+        for (partition, _), error in zip(due, results, strict=True):
+            if error and not without(Guard.FENCING):
+                partition.failed(f"cannot commit: {error}", now, partition.phase)
+                continue
+            was_finished, partition.finished = partition.finished, None
+            if was_finished is not None:
+                crash(Point.AFTER_COMMIT)
+            partition.committed = partition.job.planned.first if partition.job else partition.first
+            partition.recovered()
+            if partition.phase is Phase.PLANNING and partition.job:
+                crash(Point.AFTER_SPLIT if partition.job.split else Point.AFTER_PLAN)
+                self._write(partition, partition.job)
+
+    @staticmethod
+    def _only_finished(partition: Partition) -> bool:
+        return partition.finished is not None and partition.phase is Phase.COLLECTING
+
+    @staticmethod
+    def _position(partition: Partition) -> TopicPartition:
+        lane, job = partition.lane, partition.job
+        if partition.phase is Phase.PLANNING and job:
+            metadata = "" if without(Guard.PLAN) else job.planned.metadata()
+            return TopicPartition(lane.topic, lane.partition, job.planned.first, metadata)
+        return TopicPartition(lane.topic, lane.partition, partition.finished or 0)
+
+    def _commit_now(self, positions: list[TopicPartition]) -> list[str]:
+        """Synchronous. Per position: empty, or why it was refused."""
+        try:
+            answers = self.consumer.commit(offsets=positions, asynchronous=False)
+        except KafkaException as error:
+            return [error.args[0].str()] * len(positions)
+        errors = {(a.topic, a.partition): a.error.str() if a.error else "" for a in answers or ()}
+        return [errors.get((p.topic, p.partition), "no answer") for p in positions]
+
+    # telling
+
+    def _tell(self) -> None:
+        now = datetime.now(UTC)
+        rows = []
+        for partition in self.assignment.partitions.values():
+            lane, held = partition.lane, self.assignment.held(partition.lane)
+            rows.append(ledger.Offsets(lane.topic, lane.partition, held.begin, held.end, partition.committed or 0, now))
+        self.meters.gauges(self.assignment.partitions.values(), rows)
+        if rows:
+            self.pool.submit(self._note, rows)
+
+    def _note(self, rows: list[ledger.Offsets]) -> None:
+        try:
+            self.store.insert(ledger.OFFSETS, ledger.Offsets.__struct_fields__, ledger.encode(rows), "", self.writer.deadline_s)
+        except Transient as error:
+            log.debug("offsets not noted", reason=error.reason)
+
+    def unready(self) -> list[str]:
+        """Why this process does not do its work; empty when it does. Asked by other threads."""
+        if time.monotonic() - self.turned > STALE_S:
+            return [f"the loop has not turned for {time.monotonic() - self.turned:.0f} s"]
+        return self.assignment.unready()
+
+
+def crash_before(partitions: Iterable[Partition]) -> None:
+    for partition in partitions:
+        if partition.finished is not None:
+            crash(Point.BEFORE_COMMIT)
+        if partition.phase is Phase.PLANNING:
+            crash(Point.BEFORE_PLAN)
