@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from waterline.stack import state
 from waterline.stack.process import LAUNCH, Child, NotReady
 
 SLEEPER = [sys.executable, "-I", "-S", "-c", "import signal, sys; print('up', flush=True); signal.pause()"]
@@ -26,10 +27,6 @@ child.wait()
 """
 
 
-def gone_within(process: psutil.Process, seconds: float) -> bool:
-    return not psutil.wait_procs([process], timeout=seconds)[1]
-
-
 @pytest.mark.parametrize(
     "way", ["pipe", pytest.param("kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux"))]
 )
@@ -38,11 +35,11 @@ def test_a_child_dies_with_a_parent_that_was_killed(way: str) -> None:
     with parent:
         assert parent.stdout
         launched = psutil.Process(int(parent.stdout.readline()))
-        family = [launched, *launched.children(recursive=True)]
+        family = [(each.pid, each.create_time()) for each in (launched, *launched.children(recursive=True))]
         assert len(family) == (1 if way == "kernel" else 2)
         parent.kill()
     for process in family:
-        assert gone_within(process, 10)
+        assert state.wait_gone(*process, timeout=10)
 
 
 def test_the_watching_launcher_hands_on_signals_and_the_exit_code(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def test_a_broker_keeps_what_it_acknowledged(jars: None, tmp_path: Path) -> None
         assert not stack.health("kafka").ready
         stack.resume("kafka")
         stack.wait_ready("kafka")
-        left = psutil.Process(stack.pid("kafka"))
-    assert not left.is_running()
+        last = stack.pid("kafka"), state.created(stack.pid("kafka"))
+    assert not state.is_process(*last)
     with Stack(tmp_path, ("kafka",), free_ports=True) as again:
         assert consume(again.kafka, 2) == [b"before", b"after"]
 
@@ -85,10 +85,10 @@ def test_no_jvm_outlives_a_supervisor_that_was_killed(
     process, seen = running
     produce(seen.parts[0].url, b"kept")
     assert consume(seen.parts[0].url, 1) == [b"kept"]
-    jvm = psutil.Process(seen.parts[0].pid)
-    assert "kafka.Kafka" in jvm.cmdline()
+    jvm = seen.parts[0]
+    assert "kafka.Kafka" in psutil.Process(jvm.pid).cmdline()
     process.kill()
-    assert psutil.wait_procs([jvm], timeout=10)[1] == []
+    assert state.wait_gone(jvm.pid, jvm.created, 10)
     assert state.running(tmp_path) is None
     with Stack(tmp_path, ("kafka",), free_ports=True) as again:
         assert consume(again.kafka, 1) == [b"kept"]
@@ -109,7 +109,7 @@ def test_up_status_and_down_agree(running: tuple[subprocess.Popen[bytes], StackS
     down = subprocess.run([*WATERLINE, "down", "--data-dir", str(tmp_path)], capture_output=True, text=True, check=True)
     assert down.stdout == "ended: kafka\n"
     assert process.wait(10) == 0
-    assert not psutil.pid_exists(seen.parts[0].pid or 0)
+    assert not state.is_process(seen.parts[0].pid, seen.parts[0].created)
     none = subprocess.run([*WATERLINE, "status", "--data-dir", str(tmp_path)], capture_output=True, text=True, check=False)
     assert none.returncode == 3
 

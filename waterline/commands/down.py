@@ -1,6 +1,5 @@
 """`waterline down`: ends the stack that runs on a data directory."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -27,27 +26,15 @@ def down(
         typer.echo(f"no stack runs on {home}")
         return
     try:
-        process = psutil.Process(running.pid)
-        process.terminate()
-        wait_for(process, running, time.monotonic() + END_S)
+        psutil.Process(running.pid).terminate()
     except psutil.NoSuchProcess:
         pass
     except psutil.AccessDenied as error:
         typer.echo(f"the stack on {home} (pid {running.pid}) belongs to another user", err=True)
         raise typer.Exit(1) from error
-    except psutil.TimeoutExpired as error:
+    if not state.wait_gone(running.pid, running.created, END_S):
         typer.echo(
             f"pid {running.pid} has not ended after {END_S:.0f} s; `kill -9 {running.pid}` ends it and all its parts", err=True
         )
-        raise typer.Exit(1) from error
+        raise typer.Exit(1)
     typer.echo("ended: " + ", ".join(part.name for part in reversed(running.parts)))
-
-
-def wait_for(process: psutil.Process, running: state.StackState, deadline: float) -> None:
-    """Returns when it has ended, even if nobody collects it. Raises psutil.TimeoutExpired at `deadline`."""
-    while running.alive:
-        try:
-            process.wait(0.1)
-        except psutil.TimeoutExpired:
-            if time.monotonic() > deadline:
-                raise

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import msgspec
 import psutil
 
 END_S = 20.0
+ASK_S = 0.1
 
 
 class InUse(Exception):
@@ -114,15 +116,23 @@ class Lock:
             self._file = None
 
 
+def wait_gone(pid: int | None, began: float | None, timeout: float) -> bool:
+    """Whether the process has ended within `timeout` seconds. One that nobody collects (a zombie) has ended."""
+    deadline = time.monotonic() + timeout
+    while is_process(pid, began):
+        if time.monotonic() > deadline:
+            return False
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(pid).wait(ASK_S)
+    return True
+
+
 def bury_remains(data_dir: Path) -> None:
     """Ends what an earlier stack on this directory left. Its children die with it, but the kernel may need a moment."""
-    state = read(data_dir)
-    left = [
-        psutil.Process(part.pid) for part in (state.parts if state else []) if part.pid and is_process(part.pid, part.created)
-    ]
-    for process in left:
+    seen = read(data_dir)
+    left = [part for part in (seen.parts if seen else []) if is_process(part.pid, part.created)]
+    for part in left:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    _, stubborn = psutil.wait_procs(left, timeout=END_S)
-    if stubborn:
-        raise InUse(f"processes of an earlier stack will not end: {', '.join(str(process.pid) for process in stubborn)}")
+            psutil.Process(part.pid).kill()
+    if stubborn := [part.name for part in left if not wait_gone(part.pid, part.created, END_S)]:
+        raise InUse(f"parts of an earlier stack on {data_dir} will not end: {', '.join(stubborn)}")
