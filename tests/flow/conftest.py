@@ -1,0 +1,71 @@
+"""The whole local stack, once for all flow tests: events go in through the public door, answers come from the public questions."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from msgspec import Struct
+
+from waterline.schemas.settings import Settings
+from waterline.stack import Stack
+
+SETTLE_S = 90.0
+
+
+class Pipeline(Struct):
+    """A running stack and the three things a user does with it: send, ask, prove."""
+
+    stack: Stack
+
+    def send(self, events: Sequence[Mapping[str, object]]) -> dict[str, Any]:
+        """Through /v1/events; every event must be accepted."""
+        answer = httpx.post(f"{self.stack.collector_url}/v1/events", json=list(events), timeout=30)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def post(self, path: str, body: bytes, content_type: str = "application/x-protobuf") -> httpx.Response:
+        return httpx.post(f"{self.stack.collector_url}{path}", content=body, headers={"Content-Type": content_type}, timeout=30)
+
+    def waterline(self, *arguments: str, code: int = 0) -> str:
+        """The command line against this stack; its exit code must be `code`. Returns what it printed."""
+        command = [sys.executable, "-m", "waterline", *arguments]
+        run = subprocess.run(command, env=self.stack.environment | {"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+        assert run.returncode == code, f"{arguments}: {run.returncode}\n{run.stdout}\n{run.stderr}"
+        return run.stdout
+
+    def ask(self, question: str, **parameters: object) -> list[dict[str, Any]]:
+        given = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
+        answer = json.loads(self.waterline("ask", question, *given, "--json"))
+        return list(answer["rows"] if isinstance(answer, dict) else answer)
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        parameters = {"database": self.stack.settings.clickhouse_database, "query": f"{sql} FORMAT JSONEachRow"}
+        answer = httpx.post(self.stack.clickhouse, params=parameters, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return [json.loads(line) for line in answer.text.splitlines()]
+
+    def until(self, found: Callable[[], Any], seconds: float = SETTLE_S) -> Any:
+        """Asks until the answer is truthy, and returns it; the last answer is in the failure."""
+        deadline = time.monotonic() + seconds
+        while not (answer := found()):
+            assert time.monotonic() < deadline, f"still {answer!r} after {seconds:.0f} s"
+            time.sleep(0.2)
+        return answer
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory, jars: None) -> Iterator[Pipeline]:
+    with Stack(tmp_path_factory.mktemp("flow"), settings=Settings(decision_grace_s=30), free_ports=True) as stack:
+        yield Pipeline(stack)
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(UTC)
