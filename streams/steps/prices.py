@@ -81,19 +81,17 @@ class Offer:
 class Listing:
     """All offers of one model of one provider, and what it is called."""
 
-    __slots__ = ("names", "offers", "provider", "test")
+    __slots__ = ("model", "names", "offers", "provider", "test")
 
-    def __init__(self, provider: str, names: Names, offers: list[Offer]) -> None:
-        self.provider, self.names, self.offers = provider, names, offers
+    def __init__(self, provider: str, model: str, names: Names, offers: list[Offer]) -> None:
+        self.provider, self.model, self.names, self.offers = provider, model, names, offers
         self.test: Test = compile_rule(names.model)
 
     def at(self, tier: str, total_input: int, ts: int, received: int) -> Price | None:
         for wanted in (tier, "") if tier else ("",):
             for offer in self.offers:
-                if offer.tier == wanted and offer.takes(total_input, ts):
-                    if (price := offer.at(ts, received)) is not None:
-                        return price
-                    break
+                if offer.tier == wanted and offer.takes(total_input, ts) and (price := offer.at(ts, received)) is not None:
+                    return price
         return None
 
 
@@ -182,6 +180,12 @@ class PriceBook:
                 return price
         return None
 
+    def listing(self, provider: str, model: str) -> Listing | None:
+        """What a name means today, if the provider itself lists it."""
+        edition = self._edition(self._known[-1]) if self._known else None
+        found = edition.lookup(provider, model) if edition else []
+        return next((listing for listing, own in found if own), None)
+
     def reviewer(self, tenant: str, reviewer: str, ts: int, received: int) -> Price | None:
         """What an hour or a review of this person costs: their own rate, else the tenant's, else everyone's."""
         self._edition(received)
@@ -217,7 +221,7 @@ class PriceBook:
             if place[0] == HUMAN
         }
         return _Edition(
-            Listing(place[0], names[place][1], sorted(keys.values(), key=lambda offer: -offer.over))
+            Listing(*place, names[place][1], sorted(keys.values(), key=lambda offer: -offer.over))
             for place, keys in offers.items()
             if place[0] != HUMAN
         )

@@ -1,0 +1,114 @@
+"""Prices on their way to the folds: price list -> topic `price.versions` -> `PriceBook`.
+
+What is published first into an empty topic counts as known since ever. Later versions become known 60 seconds after they
+are published, so that every worker has read them before the first event they apply to; a replay then prices alike.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from waterline.schemas.clients import kafka_config
+from waterline.schemas.errors import ErrorCode, Transient
+from waterline.schemas.facts import PriceVersion
+from waterline.schemas.frames import H_PRODUCER, H_SEQ
+from waterline.schemas.identity import partition_of
+from waterline.schemas.settings import Settings
+from waterline.schemas.topics import PRICE_VERSIONS
+from waterline.streams.price_list import changes, wanted
+from waterline.streams.steps.moment import EPOCH
+
+NOTICE = timedelta(seconds=60)
+TIMEOUT_S = 30.0
+
+_decode = msgspec.json.Decoder(PriceVersion).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def publish(settings: Settings, now: datetime) -> list[PriceVersion]:
+    """Publish what changed, and return it. Raises `Permanent` for a wrong override file, `Transient` without Kafka."""
+    prices = wanted(settings)
+    published = read(settings)
+    fresh = changes(prices, published, (now + NOTICE).replace(microsecond=0) if published else EPOCH)
+    if fresh:
+        _produce(settings, fresh, f"prices-{now:%Y%m%dT%H%M%S}-{os.getpid()}")
+    return fresh
+
+
+def read(settings: Settings) -> list[PriceVersion]:
+    """Every version in the topic."""
+    feed = Feed(settings)
+    try:
+        return feed.catch_up()
+    finally:
+        feed.close()
+
+
+class Feed:
+    """Reads the topic from its beginning and goes on. Every worker has its own; nothing is committed."""
+
+    def __init__(self, settings: Settings) -> None:
+        config = {"group.id": "prices", "enable.auto.commit": False, "enable.partition.eof": True}
+        self._consumer = Consumer({**kafka_config(settings), **config, "isolation.level": "read_committed"})
+        self._behind: set[int] = set()
+
+    def catch_up(self) -> list[PriceVersion]:
+        """Waits until all that is in the topic is read."""
+        try:
+            listed = self._consumer.list_topics(PRICE_VERSIONS.name, TIMEOUT_S).topics[PRICE_VERSIONS.name]
+        except KafkaException as error:
+            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"cannot list {PRICE_VERSIONS.name}: {error}") from error
+        if listed.error is not None:
+            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{PRICE_VERSIONS.name}: {listed.error.str()}")
+        self._behind = set(listed.partitions)
+        self._consumer.assign([TopicPartition(PRICE_VERSIONS.name, n, OFFSET_BEGINNING) for n in listed.partitions])
+        found: list[PriceVersion] = []
+        while self._behind:
+            messages = self._consumer.consume(1000, TIMEOUT_S)
+            if not messages:
+                raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"no answer about {PRICE_VERSIONS.name} in {TIMEOUT_S:.0f} s")
+            found += self._versions(messages)
+        return found
+
+    def news(self, timeout_s: float = 0.0) -> list[PriceVersion]:
+        """What came since; waits up to `timeout_s` for the first of it."""
+        return list(self._versions(self._consumer.consume(1000, timeout_s)))
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _versions(self, messages: Sequence[Message]) -> Iterator[PriceVersion]:
+        for message in messages:
+            if (error := message.error()) is not None:
+                partition = message.partition()
+                if error.code() == KafkaError._PARTITION_EOF and partition is not None:
+                    self._behind.discard(partition)
+                elif not error.retriable():
+                    raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{PRICE_VERSIONS.name}: {error.str()}")
+            elif value := message.value():
+                yield _decode(value)
+
+
+def _produce(settings: Settings, versions: Sequence[PriceVersion], producer_id: str) -> None:
+    producer = Producer({**kafka_config(settings), "enable.idempotence": True, "compression.type": "zstd", "linger.ms": 50})
+    partitions = len(producer.list_topics(PRICE_VERSIONS.name, TIMEOUT_S).topics[PRICE_VERSIONS.name].partitions)
+    failed: list[str] = []
+    sequences: dict[int, int] = {}
+    for version in versions:
+        partition = partition_of(version.provider.encode(), partitions)
+        sequences[partition] = sequences.get(partition, -1) + 1
+        producer.produce(
+            PRICE_VERSIONS.name,
+            value=_encode(version),
+            key=version.price_id.encode(),
+            partition=partition,
+            headers=[(H_PRODUCER, producer_id.encode()), (H_SEQ, b"%d" % sequences[partition])],
+            on_delivery=lambda error, _: failed.append(error.str()) if error is not None else None,
+        )
+        producer.poll(0)
+    left = producer.flush(TIMEOUT_S)
+    if left or failed:
+        raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{left + len(failed)} price versions were not confirmed")
