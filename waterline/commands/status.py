@@ -1,7 +1,7 @@
 """`waterline status`: what runs, whether it is ready, and why not."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +27,7 @@ class Row:
     restarts: int
     url: str
     log: str
-    lag: int | None = None
-    details: dict[str, object] = field(default_factory=dict)
+    lag: int | None
 
 
 def register(app: typer.Typer) -> None:
@@ -63,11 +62,8 @@ def look(part: state.PartState) -> Row:
         answer = health.ask(part.ready_url)
     else:
         answer = health.Answer(True) if kafka.answers(part.url) else health.Answer(False, "does not answer")
-    lag = answer.details.get("lag")
-    total = lag if isinstance(lag, int) else None
-    return Row(
-        part.name, part.state, answer.ready, answer.why, part.pid, part.restarts, part.url, part.log, total, answer.details
-    )
+    waiting = health.lag(part.ready_url, part.name) if part.ready_url.endswith("/readyz") else None
+    return Row(part.name, part.state, answer.ready, answer.why, part.pid, part.restarts, part.url, part.log, waiting)
 
 
 def table(rows: list[Row]) -> Table:

@@ -1,33 +1,32 @@
 """Asking a process whether it is ready, and why not."""
 
-import json
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-REASONS = ("why", "reasons", "reason", "message", "error")
+LONGEST = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`why` is empty when ready; `details` is the rest of what it said, when it spoke JSON."""
+    """`why` is empty when ready."""
 
     ready: bool
     why: str = ""
-    details: dict[str, object] = field(default_factory=dict)
 
 
 def ask(url: str, timeout: float = 2.0) -> Answer:
     """What `url` (a /readyz or /ping on loopback) says now."""
     try:
         with _DIRECT.open(url, timeout=timeout) as response:
-            return Answer(response.status == 200, "", _details(response.read()))
+            return Answer(response.status == 200)
     except urllib.error.HTTPError as error:
         with error:
-            body = error.read()
-        details = _details(body)
-        return Answer(False, _why(details) or body.decode(errors="replace").strip()[:500] or f"answered {error.code}", details)
+            said = error.read().decode(errors="replace").strip()
+        return Answer(False, "; ".join(said.splitlines())[:LONGEST] or f"answered {error.code}")
     except TimeoutError:
         return Answer(False, f"did not answer within {timeout:.0f} s")
     except (urllib.error.URLError, OSError) as error:
@@ -35,16 +34,12 @@ def ask(url: str, timeout: float = 2.0) -> Answer:
         return Answer(False, "did not answer in time" if isinstance(reason, TimeoutError) else f"does not answer: {reason}")
 
 
-def _details(body: bytes) -> dict[str, object]:
+def lag(ready_url: str, part: str, timeout: float = 2.0) -> int | None:
+    """Records that wait for the part, over all partitions; None when its metrics do not tell."""
     try:
-        value = json.loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _why(details: dict[str, object]) -> str:
-    for name in REASONS:
-        if said := details.get(name):
-            return "; ".join(map(str, said)) if isinstance(said, list) else str(said)
-    return ""
+        with _DIRECT.open(ready_url.removesuffix("/readyz") + "/metrics", timeout=timeout) as response:
+            families = list(text_string_to_metric_families(response.read().decode()))
+    except (OSError, ValueError):
+        return None
+    values = [sample.value for family in families for sample in family.samples if sample.name == f"{part}_lag_records"]
+    return int(sum(values)) if values else None
