@@ -6,20 +6,18 @@ decision a batch touched. What it costs is what the runtime costs.
 Tests run it too: whatever happens to it, its facts and states must add up.
 """
 
-import asyncio
 import sys
 from dataclasses import dataclass, replace
 
 import msgspec
-import uvloop
 from msgspec import Struct
 
 from waterline.schemas.frames import Frame, parse_frame
 from waterline.schemas.settings import settings
 from waterline.schemas.topics import AGENT_EVENTS, AGENT_MOVED, DECIDE_CHANGELOG, DECISION_FACTS, GROUPS_CHANGELOG, Topic
+from waterline.streams.__main__ import run
 from waterline.streams.stage import Plan
 from waterline.streams.steps.fold import Changes, Cold, Out, Position
-from waterline.streams.worker import Worker
 
 
 class Count(Struct):
@@ -122,15 +120,5 @@ class MakeCounting:
         return CountingFold(self.facts)
 
 
-def main(prefix: str) -> None:
-    decide, groups = plans(Topics(prefix))
-
-    async def run() -> None:
-        await Worker(settings(), decide, groups, f"{prefix}-streams").run()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run(settings(), *plans(Topics(sys.argv[1])), f"{sys.argv[1]}-streams")

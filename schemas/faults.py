@@ -38,6 +38,7 @@ class Point(_Named):
     AFTER_COMMIT = "after_commit", "sink: the end of the range is committed"
     AFTER_SPLIT = "after_split", "sink: a half of a refused batch is planned, nothing of it is inserted"
     # streams
+    BATCH_APPLIED = "batch_applied", "streams: the records are in the state in memory, nothing is written"
     FACTS_WRITTEN = "facts_written", "streams: the facts of a transaction are on the broker, the state is not"
     STATE_WRITTEN = "state_written", "streams: facts and state are on the broker, the transaction is open"
     TRANSACTION_COMMITTED = "transaction_committed", "streams: the transaction is committed, the local copy is not written"
@@ -57,6 +58,7 @@ class Guard(_Named):
     BELOW_FIRST = "below_first", "sink: the window is filled from below the plan; without it a retry finds its own rows"
     PRESENCE = "presence", "sink: a repeated range looks which rows are there; without it a forgotten token adds them again"
     FENCING = "fencing", "sink: a batch whose plan is refused is dropped; without it a woken zombie inserts"
+    DEADLINE = "deadline", "sink: nothing is sent unless Kafka was asked within the session; without it a woken zombie sends on"
     REVOCATION = "revocation", "sink: nothing is committed on revocation; without it an open plan is erased"
     FLUSH = "flush", "sink: dead letters are delivered before the commit; without it a crash loses them"
     # streams

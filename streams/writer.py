@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from waterline.schemas.changelog import PLACE
 from waterline.schemas.faults import Guard, Point, armed, crash, without
+
+log = structlog.get_logger("streams")
 
 TRANSACTION_S = 30.0
 ATTEMPT_S = 5.0
@@ -42,7 +45,8 @@ class Writer:
         self.partition = partition
         self.closed = False
         self._place_offset = -1
-        mine: dict[str, str | int | float | bool] = {
+        mine: dict[str, Any] = {
+            "error_cb": self._heard,
             "enable.idempotence": True,
             "compression.type": "lz4",
             "linger.ms": 5,
@@ -67,6 +71,7 @@ class Writer:
 
         Raises Aborted or Fenced. While the broker is away it waits.
         """
+        crash(Point.BATCH_APPLIED)
         try:
             self._begin()
             self._produce(facts)
@@ -75,12 +80,12 @@ class Writer:
             self._reached(Point.STATE_WRITTEN)
             if self._transactional:
                 self._attempt(self._producer.commit_transaction)
-            else:
-                self._producer.flush()
         except Aborted:
-            self._attempt(self._producer.abort_transaction)
+            self._abort()
             raise
         crash(Point.TRANSACTION_COMMITTED)
+        while self._place_offset < 0:
+            self._producer.poll(0.1)
         return self._place_offset + 1
 
     def close(self) -> None:
@@ -91,6 +96,12 @@ class Writer:
         self._place_offset = -1
         if self._transactional:
             self._attempt(lambda _timeout: self._producer.begin_transaction())
+
+    def _abort(self) -> None:
+        try:
+            self._attempt(self._producer.abort_transaction)
+        except Aborted as failure:
+            raise Fenced(f"cannot abort: {failure}") from failure
 
     def _produce(self, records: Sequence[Record]) -> None:
         produce = self._producer.produce
@@ -105,6 +116,10 @@ class Writer:
                 except KafkaException as failure:
                     raise self._verdict(failure) from failure
 
+    def _heard(self, error: KafkaError) -> None:
+        """Without an `error_cb` a fatal error is raised inside other callbacks. Here every call tells its own."""
+        log.debug("producer", partition=self.partition, error=error.str())
+
     def _on_place(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._place_offset = message.offset() or 0
@@ -112,8 +127,12 @@ class Writer:
     def _reached(self, point: Point) -> None:
         """A named place is only worth stopping at when all before it is on the broker."""
         if armed() or not self._transactional:
-            self._producer.flush()
+            self._attempt(self._flush)
             crash(point)
+
+    def _flush(self, timeout: float) -> None:
+        while self._producer.flush(timeout):
+            """Delivery goes on."""
 
     def _attempt(self, act: Callable[[float], object]) -> None:
         again = True
