@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from starlette.types import Receive, Send
 
@@ -14,8 +14,6 @@ from waterline.connectors.stores.clickhouse.front.formats import TEXT, content_t
 from waterline.connectors.stores.clickhouse.front.link import Stats
 from waterline.connectors.stores.clickhouse.front.request import Request
 
-WHOLE = 2**20
-"""Bytes up to which an answer is held until the engine is done, so that an error still has its own status."""
 READ_BYTES = 2**18
 INLINE = 2**16
 """Bytes that are compressed in the event loop; more go to a thread."""
@@ -38,16 +36,20 @@ class Output:
         self.watch = asyncio.ensure_future(disconnected(receive))
         self.watch.add_done_callback(lambda _: self.wake.set())
 
-    async def read(self) -> bytes:
-        """Some bytes; none at the end. Raises Gone."""
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """What comes out, to the end. Raises Gone."""
         while True:
             if self.watch.done():
                 raise Gone
             try:
-                return os.read(self.fd, READ_BYTES)
+                data = os.read(self.fd, READ_BYTES)
             except BlockingIOError:
                 self.wake.clear()
-            await self.wake.wait()
+                await self.wake.wait()
+                continue
+            if not data:
+                return
+            yield data
 
     def close(self) -> None:
         self.loop.remove_reader(self.fd)
@@ -117,8 +119,8 @@ class Answer:
                 headers.append((b"content-encoding", self.encoding.encode()))
         await self._finish(refusal.status, headers, text)
 
-    async def begin(self, form: str) -> None:
-        headers = self._headers(form, None)
+    async def begin(self, form: str, stats: Stats | None = None) -> None:
+        headers = self._headers(form, stats)
         self.encoder = encoder(self.encoding)
         if self.encoder and self.encoding != "native":
             headers.append((b"content-encoding", self.encoding.encode()))

@@ -73,11 +73,11 @@ class Body:
                 self.size += len(data)
                 self.chunks.append(data)
 
-    async def whole(self, limit: int) -> bytes:
-        await self.hold(limit + 1)
-        if self.size > limit:
-            raise refuse(Code.SYNTAX_ERROR, f"Query is too large: over {limit} bytes")
-        return b"".join(self.chunks)
+    async def limit(self, bytes_: int) -> None:
+        """Hold all of it. Raises Refusal when it is longer."""
+        await self.hold(bytes_ + 1)
+        if self.size > bytes_:
+            raise refuse(Code.QUERY_IS_TOO_LARGE, f"The request is larger than {bytes_} bytes")
 
     def take(self) -> list[bytes]:
         """What is held, given up to the caller."""

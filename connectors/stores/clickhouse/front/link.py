@@ -73,7 +73,7 @@ class Link:
             self.applied = dict(settings)
         wanted = database or self.own_database
         if wanted != self.database:
-            self.run(f"USE {_identifier(wanted)}".encode())
+            self.run(f"USE {identifier(wanted)}".encode())
             self.database = wanted
 
     def settle(self, text: bytes) -> None:
@@ -163,7 +163,7 @@ def _unescaped(value: str) -> str:
     return re.sub(r"\\(.)", lambda found: {"t": "\t", "n": "\n"}.get(found[1], found[1]), value)
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 

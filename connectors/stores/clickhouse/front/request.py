@@ -4,7 +4,8 @@ import base64
 import binascii
 import hmac
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -13,9 +14,10 @@ from waterline.connectors.stores.clickhouse.front.codecs import Blocks, Decoder,
 from waterline.connectors.stores.clickhouse.front.errors import Code, refuse
 
 DEFAULT_FORMAT = "TabSeparated"
+BUFFER, LARGEST_BUFFER = 2**20, 2**26
 OWN = frozenset(
     {
-        *("query", "database", "default_format", "query_id", "user", "password", "quota_key", "role"),
+        *("query", "database", "default_format", "query_id", "user", "password", "quota_key"),
         *("session_id", "session_timeout", "session_check", "compress", "decompress", "client_protocol_version"),
         *("wait_end_of_query", "buffer_size", "enable_http_compression", "stacktrace"),
     }
@@ -49,7 +51,11 @@ class Request:
     params: dict[str, str]
     headers: Headers
     method: str
-    query_id: str
+    made_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def query_id(self) -> str:
+        return self.own.get("query_id") or self.made_id
 
     @property
     def query(self) -> str:
@@ -64,6 +70,12 @@ class Request:
         return self.headers.get("x-clickhouse-format") or self.own.get("default_format") or DEFAULT_FORMAT
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of the answer that are held back until the statement is over, so that an error has its own status."""
+        text = self.own.get("buffer_size", "")
+        return min(int(text), LARGEST_BUFFER) if text.isdecimal() else BUFFER
+
+    @property
     def protocol_version(self) -> int:
         text = self.own.get("client_protocol_version", "")
         return int(text) if text.isdecimal() else 0
@@ -71,7 +83,7 @@ class Request:
     @property
     def answer_encoding(self) -> str:
         """Of the answer's body: `native` for ClickHouse's blocks, a content encoding, or empty."""
-        if self.own.get("compress", "0") not in ("", "0", "false"):
+        if not self.off("compress"):
             return "native"
         if self.own.get("enable_http_compression", "1") in ("0", "false"):
             return ""
@@ -80,7 +92,7 @@ class Request:
     def decoders(self) -> list[Decoder]:
         """What the request's body went through, outermost first."""
         outer = decoder(self.headers.get("content-encoding", "").lower())
-        if self.own.get("decompress", "0") in ("", "0", "false"):
+        if self.off("decompress"):
             return [outer]
         return [outer, Blocks()]
 
@@ -99,16 +111,21 @@ class Request:
             return Credentials(self.own.get("user") or "default", self.own.get("password", ""))
         return None
 
+    def sort(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Take in parameters of the URL or fields of a form."""
+        for name, value in pairs:
+            if name in OWN:
+                self.own[name] = value
+            elif name.startswith("param_"):
+                self.params[name.removeprefix("param_")] = value
+            else:
+                self.settings[name] = value
+
+    def off(self, name: str) -> bool:
+        return self.own.get(name, "0") in ("", "0", "false")
+
 
 def parse(method: str, query_string: bytes, headers: Headers) -> Request:
-    own: dict[str, str] = {}
-    settings: dict[str, str] = {}
-    params: dict[str, str] = {}
-    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"):
-        if name in OWN:
-            own[name] = value
-        elif name.startswith("param_"):
-            params[name.removeprefix("param_")] = value
-        else:
-            settings[name] = value
-    return Request(own, settings, params, headers, method, own.get("query_id") or str(uuid.uuid4()))
+    request = Request({}, {}, {}, headers, method)
+    request.sort(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"))
+    return request
