@@ -79,7 +79,7 @@ class Keeper:
         """SIGKILL. It is started again if the dead are; this death does not count against it."""
         with self._lock:
             kept = self.kept[name]
-            kept.paused, kept.killed = False, True
+            kept.paused, kept.killed = False, kept.child.alive
             kept.child.kill()
         self._changed()
 
@@ -138,8 +138,12 @@ class Keeper:
             return False
         kept.due = None
         kept.restarts += 1
-        kept.child.start()
-        self._report(f"{kept.child.name}: started again (pid {kept.child.pid})")
+        try:
+            kept.child.start()
+        except OSError as error:  # counts as a death when it is looked at again
+            self._report(f"{kept.child.name}: cannot be started again: {error}")
+        else:
+            self._report(f"{kept.child.name}: started again (pid {kept.child.pid})")
         return True
 
     def _died(self, kept: Kept, now: float) -> None:

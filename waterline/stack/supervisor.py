@@ -231,4 +231,7 @@ class Stack:
             ]
             me = os.getpid()
             whole = state.StackState(me, state.created(me) or 0.0, self._ready, found, self.environment)
-            state.write(self.settings.data_dir, whole)
+            try:
+                state.write(self.settings.data_dir, whole)
+            except OSError as error:  # the parts are worth more than the file about them
+                self._report(f"cannot write {self.settings.data_dir / 'stack.json'}: {error}")
