@@ -1,6 +1,7 @@
 """The tests' own guard: no Python socket leaves this machine unless a test asks for it."""
 
 import socket
+import sys
 
 import pytest
 
@@ -21,9 +22,4 @@ def test_loopback_is_open() -> None:
 
 @pytest.mark.network
 def test_the_marker_opens_it() -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as client:
-        client.setblocking(False)
-        try:
-            client.sendto(b"x", OUTSIDE)
-        except OSError as error:
-            assert not isinstance(error, PermissionError)  # an unreachable network is the machine's answer, not the guard's
+    sys.audit("socket.connect", None, OUTSIDE)
