@@ -5,6 +5,7 @@ are published, so that every worker has read them before the first event they ap
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -23,6 +24,8 @@ from waterline.streams.steps.moment import EPOCH
 
 NOTICE = timedelta(seconds=60)
 TIMEOUT_S = 30.0
+POLL_S = 0.05
+"""`consume` waits this long for a full batch, even when it has some messages"""
 
 _decode = msgspec.json.Decoder(PriceVersion).decode
 _encode = msgspec.json.Encoder().encode
@@ -66,9 +69,12 @@ class Feed:
         self._behind = set(listed.partitions)
         self._consumer.assign([TopicPartition(PRICE_VERSIONS.name, n, OFFSET_BEGINNING) for n in listed.partitions])
         found: list[PriceVersion] = []
+        heard = time.monotonic()
         while self._behind:
-            messages = self._consumer.consume(1000, TIMEOUT_S)
-            if not messages:
+            messages = self._consumer.consume(1000, POLL_S)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT_S:
                 raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"no answer about {PRICE_VERSIONS.name} in {TIMEOUT_S:.0f} s")
             found += self._versions(messages)
         return found
