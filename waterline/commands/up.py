@@ -19,7 +19,7 @@ from waterline.stack import Stack, StackError, state
 from waterline.stack.parts import BY_NAME, NAMES, choose
 from waterline.stack.process import ASK_S, tail
 
-OUT = Console(highlight=False, soft_wrap=True)
+OUT = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 class Ended(BaseException):
@@ -82,7 +82,7 @@ def run(stack: Stack) -> None:
         OUT.print("ended while starting")
         raise typer.Exit(130) from None
     except (StackError, state.InUse) as error:
-        OUT.print(f"[red]up:[/] {error}", markup=True)
+        OUT.print(f"up: {error}", style="red")
         raise typer.Exit(1) from error
     finally:
         starting = False
@@ -111,9 +111,9 @@ def start_detached(home: Path, names: list[str], free_ports: bool) -> None:
             child.wait(ASK_S)
         except subprocess.TimeoutExpired:
             continue
-        OUT.print(tail(log, 40), markup=False)
+        OUT.print(tail(log, 40))
         raise typer.Exit(1)
-    OUT.print(log.read_text().rstrip(), markup=False)
+    OUT.print(log.read_text().rstrip())
     OUT.print(f"runs as pid {child.pid}; `waterline status` shows it, `waterline down` ends it")
 
 
