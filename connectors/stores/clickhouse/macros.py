@@ -14,6 +14,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 MACRO = re.compile(r"\{(\w+)(?::(\w+))?\}")
 NAME = re.compile(r"[A-Za-z_]\w*")
@@ -46,7 +47,7 @@ def render(text: str, target: Target) -> list[str]:
     for statement in split(text):
         twice = target.cluster and "{both:" in statement
         for local in (True, False) if twice else (True,):
-            rendered = MACRO.sub(lambda found, local=local: _expand(found, target, local), statement).strip()
+            rendered = MACRO.sub(partial(_expand, target, local), statement).strip()
             if rendered:
                 statements.append(rendered)
     return statements
@@ -59,7 +60,7 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _expand(found: re.Match[str], target: Target, local: bool) -> str:
+def _expand(target: Target, local: bool, found: re.Match[str]) -> str:
     macro, value = found.group(1), found.group(2) or ""
     suffix = "_local" if target.cluster and local else ""
     match macro, bool(value):

@@ -6,12 +6,17 @@ that died in the middle of a file, and two runs at once, do no harm.
 
 import hashlib
 import re
+import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
+from waterline.connectors.stores.clickhouse.client import connect, errors
 from waterline.connectors.stores.clickhouse.macros import Target, render
+from waterline.schemas.errors import WaterlineError
+from waterline.schemas.settings import settings
 
 FOLDER = Path(__file__).parents[3] / "sql" / "migrations"
 FILE = re.compile(r"(\d{4})_\w+\.sql")
@@ -80,15 +85,42 @@ def read_applied(client: Client, target: Target) -> dict[int, tuple[str, str]]:
     return {int(number): (str(name), str(checksum)) for number, name, checksum in rows.result_rows}
 
 
+def outlook(client: Client, target: Target, folder: Path = FOLDER) -> list[Migration]:
+    """What `apply` would do. Raises MigrationRefused as it would, or what `client.errors` raises."""
+    with errors():
+        return pending(load(folder), read_applied(client, target))
+
+
 def apply(client: Client, target: Target, folder: Path = FOLDER) -> list[Migration]:
     """Apply what is pending and return it. Raises MigrationRefused before anything is touched if history changed."""
-    todo = pending(load(folder), read_applied(client, target))
+    todo = outlook(client, target, folder)
     for migration in todo:
-        for statement in render(migration.text, target):
-            client.command(statement)
-        client.command(
-            f"INSERT INTO {target.database}.schema_migrations (number, name, checksum)"
-            " SELECT {number:UInt32}, {name:String}, {checksum:String}",
-            parameters={"number": migration.number, "name": migration.name, "checksum": migration.checksum},
-        )
+        with errors():
+            for statement in render(migration.text, target):
+                client.command(statement)
+            client.command(
+                f"INSERT INTO {target.database}.schema_migrations (number, name, checksum)"
+                " SELECT {number:UInt32}, {name:String}, {checksum:String}",
+                parameters={"number": migration.number, "name": migration.name, "checksum": migration.checksum},
+                settings={"distributed_foreground_insert": 1},  # on a cluster the next reader must see it
+            )
     return todo
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m waterline.connectors.stores.clickhouse.migrate [--dry-run]`; the exit code, 1 with the reason on stderr."""
+    config = settings()
+    try:
+        target = Target(config.clickhouse_database, config.clickhouse_cluster)
+        with closing(connect(config, database="default")) as client:
+            done = outlook(client, target) if "--dry-run" in arguments else apply(client, target)
+    except (MigrationRefused, WaterlineError, ValueError) as error:
+        print(f"migrate: {error}", file=sys.stderr)
+        return 1
+    word = "would apply" if "--dry-run" in arguments else "applied"
+    print("\n".join(f"{word} {migration.name}" for migration in done) or f"{target.database}: nothing to do")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,56 @@
+"""`waterline verify completeness`: prove that nothing was lost or stored twice, or name where."""
+
+from contextlib import closing
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from waterline import show
+from waterline.connectors.stores.clickhouse.client import connect
+from waterline.proof import Kafka, Proof, prove
+from waterline.schemas.settings import settings
+
+verify = typer.Typer(help="Prove what the store holds.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(verify, name="verify")
+
+
+@verify.callback()
+def _commands() -> None:
+    pass
+
+
+@verify.command()
+def completeness(
+    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for what is in flight; then it is a problem")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Compare Kafka's offsets with the ledger and the rows. Exit code 0: proven. 1: each gap is named."""
+    console = Console(stderr=True)
+    with closing(Kafka(settings())) as kafka, closing(connect(settings())) as client:
+        with console.status("asking Kafka and the store") as status:
+            proof = prove(kafka, client, wait, lambda left: status.update(f"{left:,} offsets in flight"))
+    if as_json:
+        told = {"proven": proof.holds, "topics": proof.lines, "problems": [asdict(one) for one in proof.problems]}
+        typer.echo(show.as_json(told))
+    else:
+        show_proof(Console(), proof)
+    if not proof.holds:
+        raise typer.Exit(1)
+
+
+def show_proof(console: Console, proof: Proof) -> None:
+    columns = list(proof.lines[0]) if proof.lines else []
+    show.print_rows(console, columns, proof.lines)
+    for problem in proof.problems:
+        console.print(f"[red]{problem}[/]", highlight=False)
+    missing = sum(line["missing"] for line in proof.lines)
+    duplicates = sum(line["duplicates"] for line in proof.lines)
+    flying = sum(proof.in_flight.values())
+    verdict = "[green]proven[/]" if proof.holds else f"[bold red]not proven, {len(proof.problems)} problems[/]"
+    later = f"; {flying:,} offsets are in flight and not judged" if flying and proof.holds else ""
+    console.print(f"{verdict}: {missing} missing, {duplicates} duplicates{later}", highlight=False)

@@ -1,0 +1,199 @@
+"""The proof that nothing was lost and nothing is stored twice, up to the offsets that Kafka had when it was asked for.
+
+1. Kafka says where each partition begins and ends.
+2. The ledger must cover every offset in between. What it does not cover yet is in flight: waited for, up to a deadline.
+   Offsets without a record (commit markers of transactions, compacted keys) are nothing to wait for.
+3. The tables must hold what the ledger says was written: no row missing, none at a place where another lies already.
+4. What the sink buried must be among the dead letters.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from waterline.connectors.stores.clickhouse import questions
+from waterline.schemas.clients import kafka_config
+from waterline.schemas.errors import ErrorCode, Transient
+from waterline.schemas.settings import Settings
+from waterline.schemas.topics import DEAD_LETTERS, STORED
+
+ASK_S = 10.0
+LOOK_AGAIN_S = 0.5
+
+Lane = tuple[str, int]
+"""A topic and a partition of it."""
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A hole in the proof. Offsets are both included; None where it is not one of offsets."""
+
+    topic: str
+    partition: int
+    what: str
+    reason: str
+    first: int | None = None
+    last: int | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.first is None else f" offsets {self.first}-{self.last}"
+        return f"{self.topic}/{self.partition}{place}: {self.what}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """`lines` have one entry for each topic, `problems` are empty when it holds."""
+
+    lines: list[dict[str, Any]]
+    problems: list[Problem]
+    in_flight: dict[Lane, int] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems
+
+
+class Kafka:
+    """What the brokers say of the stored topics. Reads only what is committed, joins no group, commits nothing."""
+
+    def __init__(self, config: Settings) -> None:
+        own = {"group.id": "waterline-verify", "enable.auto.commit": False, "enable.partition.eof": True, "log_level": 0}
+        self.consumer = Consumer({**kafka_config(config), **own, "isolation.level": "read_committed"})
+
+    def close(self) -> None:
+        self.consumer.close()
+
+    def held(self) -> dict[Lane, tuple[int, int]]:
+        """(first offset, offset after the last) of every partition. Raises Transient."""
+        try:
+            known = self.consumer.list_topics(timeout=ASK_S).topics
+            names = [topic.name for topic in STORED if topic.name in known]
+            lanes = [(name, partition) for name in names for partition in sorted(known[name].partitions)]
+            return {lane: self._offsets(lane) for lane in lanes}
+        except KafkaException as error:
+            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"Kafka does not answer: {error.args[0].str()}") from error
+
+    def _offsets(self, lane: Lane) -> tuple[int, int]:
+        begin, end = self.consumer.get_watermark_offsets(TopicPartition(*lane), timeout=ASK_S, cached=False)
+        return int(begin), int(end)
+
+    def holds_records(self, lane: Lane, first: int, end: int) -> bool:
+        """Whether a record lies at an offset from `first` on and below `end`. Raises Transient."""
+        self.consumer.assign([TopicPartition(*lane, first)])
+        deadline = time.monotonic() + ASK_S
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                message = self.consumer.poll(left)
+                if message is None:
+                    continue
+                error = message.error()
+                if error is None:
+                    return int(message.offset() or 0) < end
+                if error.code() == KafkaError._PARTITION_EOF:
+                    return False
+                if not error.retriable():
+                    raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{lane[0]}/{lane[1]} cannot be read: {error.str()}")
+        finally:
+            self.consumer.unassign()
+        raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{lane[0]}/{lane[1]} was not answered in {ASK_S:.0f} s")
+
+
+def prove(kafka: Kafka, client: Client, wait_s: float, told: Callable[[int], None] = lambda left: None) -> Proof:
+    """Waits up to `wait_s` for what is in flight; `told` hears how many offsets are left. Raises Transient."""
+    held = kafka.held()
+    deadline = time.monotonic() + wait_s
+    while True:
+        rows = by_lane(_ask(client, "completeness"))
+        flying = in_flight(kafka, held, rows)
+        problems = unread(held, rows) + examine(rows, letters_in_flight=any(lane[0] == DEAD_LETTERS.name for lane in flying))
+        left = deadline - time.monotonic()
+        if left <= 0 or not (flying or problems):
+            break
+        told(sum(flying.values()))
+        time.sleep(min(LOOK_AGAIN_S, left))
+    if any(row["missing_rows"] or row["surplus_rows"] for row in rows.values()):
+        problems += [unequal(row) for row in _ask(client, "unequal_ranges")]
+    twice = by_lane(_ask(client, "stored_twice"))
+    problems += [Problem(*lane, "stored twice", f"{row['duplicates']} rows") for lane, row in twice.items() if row["duplicates"]]
+    if wait_s:
+        late = f"still in flight after {wait_s:g} s"
+        problems += [
+            Problem(*lane, "in flight", late, held[lane][1] - count, held[lane][1] - 1) for lane, count in flying.items()
+        ]
+    return Proof(lines(held, rows, twice, flying), problems, flying)
+
+
+def by_lane(rows: Sequence[dict[str, Any]]) -> dict[Lane, Row]:
+    return {(row["topic"], row["partition"]): row for row in rows}
+
+
+def _ask(client: Client, name: str) -> Sequence[dict[str, Any]]:
+    return questions.ask(client, questions.find(name, questions.load())).rows
+
+
+def in_flight(kafka: Kafka, held: Mapping[Lane, tuple[int, int]], rows: Mapping[Lane, Row]) -> dict[Lane, int]:
+    """Offsets that are not in the ledger, of partitions where records lie at them."""
+    found: dict[Lane, int] = {}
+    for lane, (begin, end) in held.items():
+        first = max(begin, rows[lane]["next_offset"] if lane in rows else 0)
+        if first < end and kafka.holds_records(lane, first, end):
+            found[lane] = end - first
+    return found
+
+
+def examine(rows: Mapping[Lane, Row], letters_in_flight: bool) -> list[Problem]:
+    """What the three accounts of `completeness` do not agree on. Pure."""
+    found: list[Problem] = []
+    for lane, row in rows.items():
+        found += [Problem(*lane, "gap", "never read", first, last) for first, last in row["gaps"]]
+        found += [Problem(*lane, "overlap", "read twice", first, last) for first, last in row["overlaps"]]
+        found += [Problem(*lane, "hole", f"{lost} records of {producer} never arrived") for producer, lost in row["holes"]]
+        if row["missing_rows"]:
+            found.append(Problem(*lane, "missing", f"{row['missing_rows']} rows"))
+        if row["surplus_rows"]:
+            found.append(Problem(*lane, "surplus", f"{row['surplus_rows']} rows more than were written"))
+        if row["dead_letters"] < row["buried"] and not letters_in_flight:
+            reason = f"{row['buried']} were buried, {row['dead_letters']} letters are there"
+            found.append(Problem(*lane, "dead letters", reason))
+    return found
+
+
+def unread(held: Mapping[Lane, tuple[int, int]], rows: Mapping[Lane, Row]) -> list[Problem]:
+    """What Kafka deleted before the sink had read it. Pure."""
+    found: list[Problem] = []
+    for lane, (begin, _) in held.items():
+        first = rows[lane]["next_offset"] if lane in rows else 0
+        if begin > first:
+            found.append(Problem(*lane, "gap", "deleted by Kafka before it was read", first, begin - 1))
+    return found
+
+
+def unequal(row: Row) -> Problem:
+    """The range where rows are missing or too many. Pure."""
+    what = "missing" if row["present_rows"] < row["expected_rows"] else "surplus"
+    reason = f"{row['present_rows']} rows are there, {row['expected_rows']} were written"
+    return Problem(row["topic"], row["partition"], what, reason, row["first_offset"], row["last_offset"])
+
+
+SUMS = {"records": "records", "ticks": "ticks", "rows": "present_rows", "copies": "copies"}
+SUMS |= {"buried": "buried", "missing": "missing_rows"}
+
+
+def lines(
+    held: Mapping[Lane, tuple[int, int]], rows: Mapping[Lane, Row], twice: Mapping[Lane, Row], flying: Mapping[Lane, int]
+) -> list[dict[str, Any]]:
+    """One line for each topic. Pure."""
+    told: list[dict[str, Any]] = []
+    for topic in sorted({lane[0] for lane in [*held, *rows]}):
+        lanes = [lane for lane in {**held, **rows} if lane[0] == topic]
+        line: dict[str, Any] = {"topic": topic, "partitions": len(lanes)}
+        line |= {name: sum(rows[lane][column] for lane in lanes if lane in rows) for name, column in SUMS.items()}
+        line["duplicates"] = sum(twice[lane]["duplicates"] for lane in lanes if lane in twice)
+        line["in_flight"] = sum(flying.get(lane, 0) for lane in lanes)
+        told.append(line)
+    return told
