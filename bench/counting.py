@@ -18,6 +18,7 @@ from waterline.schemas.topics import AGENT_EVENTS, AGENT_MOVED, DECIDE_CHANGELOG
 from waterline.streams.__main__ import run
 from waterline.streams.stage import Plan
 from waterline.streams.steps.fold import Changes, Cold, Out, Position
+from waterline.streams.worker import Worker
 
 
 class Count(Struct):
@@ -116,9 +117,10 @@ def plans(topics: Topics) -> tuple[Plan, Plan]:
 class MakeCounting:
     facts: Topic
 
-    def __call__(self, partition: int, cold: Cold) -> CountingFold:
+    def __call__(self, partition: int, partitions: int, cold: Cold) -> CountingFold:
         return CountingFold(self.facts)
 
 
 if __name__ == "__main__":
-    run(settings(), *plans(Topics(sys.argv[1])), f"{sys.argv[1]}-streams")
+    decide, groups = plans(Topics(sys.argv[1]))
+    run(Worker(settings(), decide, groups, f"{sys.argv[1]}-streams"))

@@ -3,24 +3,103 @@
 import asyncio
 import faulthandler
 import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
 
+import msgspec
 import structlog
 import uvloop
 from setproctitle import setproctitle
 
-from waterline.schemas.settings import Settings
+from waterline.schemas.facts import GroupInput, PriceVersion
+from waterline.schemas.frames import parse_facts, parse_frame, parse_moved
+from waterline.schemas.settings import Settings, settings
+from waterline.schemas.topics import (
+    AGENT_EVENTS,
+    AGENT_MOVED,
+    COST_FACTS,
+    DECIDE_CHANGELOG,
+    DECISION_FACTS,
+    DECISION_LINKS,
+    GROUP_INPUTS,
+    GROUPS_CHANGELOG,
+    PRICE_VERSIONS,
+    QUALITY_FACTS,
+)
+from waterline.streams.prices import Feed, publish
 from waterline.streams.stage import Plan
-from waterline.streams.worker import GROUP, Worker
+from waterline.streams.steps.decide import DecideFold
+from waterline.streams.steps.fold import Cold
+from waterline.streams.steps.groups import GroupsFold
+from waterline.streams.steps.limits import Limits
+from waterline.streams.steps.prices import PriceBook
+from waterline.streams.worker import Worker
+
+NEWS_S = 5.0
+"""how long the feed is listened to at once; a price is published 60 s before it applies"""
 
 
-def run(config: Settings, decide: Plan, groups: Plan, group: str = GROUP) -> None:
+class Prices:
+    """The price book of this worker, and what keeps it up to date."""
+
+    topics: Sequence[str] = (PRICE_VERSIONS.name,)
+
+    def __init__(self, config: Settings) -> None:
+        self.book = PriceBook()
+        self._config = config
+        self._feed: Feed | None = None
+
+    def catch_up(self) -> None:
+        publish(self._config, datetime.now(UTC))
+        self._feed = self._feed or Feed(self._config)
+        self.book.add(self._feed.catch_up())
+
+    def listen(self) -> list[PriceVersion]:
+        return self._feed.news(NEWS_S) if self._feed else []
+
+    def take(self, news: list[PriceVersion]) -> None:
+        if news:
+            self.book.add(news)
+
+
+def plans(config: Settings, book: PriceBook) -> tuple[Plan, Plan]:
+    """Stages `decide` and `groups`."""
+    limits = Limits.of(config)
+
+    def decide(partition: int, partitions: int, cold: Cold) -> DecideFold:
+        return DecideFold(partition, partitions, cold, book, limits)
+
+    def groups(partition: int, partitions: int, cold: Cold) -> GroupsFold:
+        return GroupsFold(partition, partitions, cold, limits)
+
+    told = (DECISION_FACTS, COST_FACTS, DECISION_LINKS, AGENT_MOVED, GROUP_INPUTS)
+    group_inputs = partial(parse_facts, msgspec.json.Decoder(GroupInput).decode)
+    return (
+        Plan(
+            name="decide",
+            inputs={AGENT_EVENTS.name: parse_frame, AGENT_MOVED.name: parse_moved},
+            outputs=[topic.name for topic in told],
+            changelog=DECIDE_CHANGELOG.name,
+            fold=decide,
+        ),
+        Plan(
+            name="groups",
+            inputs={GROUP_INPUTS.name: group_inputs},
+            outputs=[QUALITY_FACTS.name],
+            changelog=GROUPS_CHANGELOG.name,
+            fold=groups,
+        ),
+    )
+
+
+def run(worker: Worker) -> None:
     """Runs a worker until it is asked to end."""
     faulthandler.enable()
     setproctitle("waterline streams")
-    level = getattr(logging, config.log_level.upper())
     logging.basicConfig(level=logging.WARNING)
     structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, worker.settings.log_level.upper())),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -28,4 +107,15 @@ def run(config: Settings, decide: Plan, groups: Plan, group: str = GROUP) -> Non
         ],
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Worker(config, decide, groups, group).run())
+        runner.run(worker.run())
+
+
+def main() -> None:
+    config = settings()
+    prices = Prices(config)
+    decide, groups = plans(config, prices.book)
+    run(Worker(config, decide, groups, companion=prices))
+
+
+if __name__ == "__main__":
+    main()

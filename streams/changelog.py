@@ -10,6 +10,8 @@ REQUEST_S = 10.0
 STABLE_S = 20.0
 SILENT_S = 30.0
 BLOCK = 5000
+POLL_S = 0.05
+"""`consume` waits this long for a full block, even when it has some messages"""
 BEGINNING: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 END: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
@@ -80,7 +82,7 @@ class Changelog:
         while not done:
             block: Block = {}
             after = -1
-            for message in consumer.consume(BLOCK, 0.5):
+            for message in consumer.consume(BLOCK, POLL_S):
                 error = message.error()
                 if error is None:
                     block[message.key() or b""] = message.value()

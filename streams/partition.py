@@ -7,6 +7,7 @@ that was applied since, the committed state is loaded again, and the same record
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -120,7 +121,8 @@ class Partition:
 
     @property
     def states(self) -> int:
-        return len(self.copy.hot_keys)
+        """States in memory, as the fold counts them if it does."""
+        return len(self._fold) if isinstance(self._fold, Sized) else len(self.copy.hot_keys)
 
     async def _live(self) -> None:
         try:
@@ -293,7 +295,7 @@ class Partition:
         stop = changelog.ends([self.number])[self.number]
         kept = self.copy.open(changelog.start(self.number), stop)
         changelog.read(self.number, self.copy.covered, stop, self.copy.catch_up)
-        fold = self.stage.fold(self.number, self.copy)
+        fold = self.stage.fold(self.number, self.stage.partitions, self.copy)
         place = Place()
         cold: dict[bytes, bytes] = {}
         for key, value in self.copy.hot():

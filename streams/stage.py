@@ -24,7 +24,8 @@ T = TypeVar("T")
 RESTART, BROKEN = 75, 70
 """Exit codes: start me again; look at the log first (EX_TEMPFAIL and EX_SOFTWARE of sysexits.h)"""
 
-MakeFold = Callable[[int, Cold], Fold]
+MakeFold = Callable[[int, int, Cold], Fold]
+"""(partition, partitions of the inputs, the state on disk) -> a fold without state"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Stage:
     changelog: Changelog
     config: Mapping[str, str]
     folder: Path
+    partitions: int
     partitions_of: Callable[[str], int]
     meter: Meter
     generation: Callable[[], int]

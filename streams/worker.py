@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 import structlog
@@ -14,8 +14,10 @@ from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from waterline.schemas.clients import kafka_config
+from waterline.schemas.errors import Transient
 from waterline.schemas.faults import Guard, without
 from waterline.schemas.settings import Settings
+from waterline.schemas.topics import DEAD_LETTERS
 from waterline.streams.app import make_app
 from waterline.streams.changelog import Changelog
 from waterline.streams.graph import graph
@@ -34,13 +36,34 @@ STOP_S = 8.0
 ASK_S = 0.5
 
 
+class Companion(Protocol):
+    """What the folds lean on, fed from topics of its own."""
+
+    topics: Sequence[str]
+
+    def catch_up(self) -> None:
+        """Blocking, once, before the worker joins its group. Raises Transient to be called again."""
+        ...
+
+    def listen(self) -> Any:
+        """Blocking, again and again as long as the worker lives: news. Raises Transient when Kafka does not answer."""
+        ...
+
+    def take(self, news: Any) -> None:
+        """Hands news to the folds, between two batches."""
+        ...
+
+
 class Worker:
     """`run` returns when the process is asked to end; whatever else ends it ends the process."""
 
-    def __init__(self, settings: Settings, decide: Plan, groups: Plan, group: str = GROUP) -> None:
+    def __init__(
+        self, settings: Settings, decide: Plan, groups: Plan, group: str = GROUP, companion: Companion | None = None
+    ) -> None:
         self.settings = settings
         self.plans = (decide, groups)
         self.group = group
+        self.companion = companion
         self.config = kafka_config(settings)
         self.meters = Meters()
         self.counts: dict[str, int] = {}
@@ -54,26 +77,53 @@ class Worker:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         serve(self.settings.streams_metrics_port, self.watch.alive, self.watch.ready, self.meters.registry)
         beat = asyncio.create_task(self.watch.beat())
-        waiting = asyncio.create_task(self._topics())
+        waiting = asyncio.create_task(self._prepare())
         await asyncio.wait({waiting, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             app, stages = self._build(await waiting)
-            starting = asyncio.create_task(app.start())
+            tasks = [asyncio.create_task(app.start()), asyncio.create_task(self._accompany())]
             await stop.wait()
-            await self._end(app, stages, starting)
+            await self._end(app, stages, tasks)
         beat.cancel()
+        os._exit(0)  # a thread may still wait for Kafka
+
+    async def _prepare(self) -> int:
+        partitions = await self._topics()
+        self.watch.starting = "reading prices"
+        while self.companion is not None:
+            try:
+                await asyncio.to_thread(self.companion.catch_up)
+                break
+            except Transient as failure:
+                self.watch.starting = failure.reason
+            await asyncio.sleep(ASK_S)
+        self.watch.starting = "joining the group"
+        return partitions
+
+    async def _accompany(self) -> None:
+        try:
+            while self.companion is not None:
+                try:
+                    self.companion.take(await asyncio.to_thread(self.companion.listen))
+                except Transient as failure:
+                    log.warning("prices are not heard of", reason=failure.reason)
+                    await asyncio.sleep(failure.retry_after)
+        except Exception:
+            log.exception("worker ends", reason="what the folds lean on cannot be followed")
+            os._exit(BROKEN)
 
     async def _topics(self) -> int:
-        """Waits until Kafka has every topic the plans name; the number of partitions of each."""
+        """Waits until Kafka has every topic the plans name. Returns the number of partitions of the inputs."""
         admin = AdminClient({**self.config, "log_level": 2})
-        names = {name for plan in self.plans for name in (*plan.inputs, *plan.outputs, plan.changelog)}
+        names = {name for plan in self.plans for name in (*plan.inputs, *plan.outputs, plan.changelog, DEAD_LETTERS.name)}
+        names.update(self.companion.topics if self.companion else ())
         while True:
             try:
                 found = (await asyncio.to_thread(admin.list_topics, timeout=2)).topics
                 missing = sorted(names - found.keys())
-                self.watch.starting = f"topics are missing: {', '.join(missing)}; `waterline up` makes them"
                 if not missing:
                     break
+                self.watch.starting = f"topics are missing: {', '.join(missing)}; `waterline up` makes them"
             except KafkaException as failure:
                 self.watch.starting = f"Kafka at {self.settings.kafka} does not answer: {failure.args[0].str()}"
             await asyncio.sleep(ASK_S)
@@ -82,12 +132,11 @@ class Worker:
         if len(set(together.values())) > 1:
             log.critical("worker ends", reason="these topics must have the same number of partitions", partitions=together)
             os._exit(BROKEN)
-        self.watch.starting = "joining the group"
         return next(iter(together.values()))
 
     def _build(self, partitions: int) -> tuple[faust.App, Sequence[Stage]]:
         app = make_app(self.settings, self.group, self.slot.instance)
-        stages = [self._stage(app, plan) for plan in self.plans]
+        stages = [self._stage(app, plan, partitions) for plan in self.plans]
         for stage in stages:
             table(app, stage, partitions)
         graph(app, *stages)
@@ -103,7 +152,7 @@ class Worker:
         self.watch.follow(app, stages)
         return app, stages
 
-    def _stage(self, app: faust.App, plan: Plan) -> Stage:
+    def _stage(self, app: faust.App, plan: Plan, partitions: int) -> Stage:
         return Stage(
             name=plan.name,
             group=self.group,
@@ -112,6 +161,7 @@ class Worker:
             changelog=Changelog(self.config, plan.changelog),
             config=self.config,
             folder=self.slot.folder,
+            partitions=partitions,
             partitions_of=self.counts.__getitem__,
             meter=Meter(self.meters, plan.name),
             generation=lambda: int(app.consumer_generation_id),
@@ -123,12 +173,13 @@ class Worker:
             ends={},
         )
 
-    async def _end(self, app: faust.App, stages: Sequence[Stage], starting: asyncio.Task[Any]) -> None:
+    async def _end(self, app: faust.App, stages: Sequence[Stage], tasks: Sequence[asyncio.Task[Any]]) -> None:
         """Commits what is in flight and leaves. Cut short after a while: nothing is lost by that."""
         log.info("stopping")
         asyncio.get_running_loop().call_later(STOP_S, os._exit, 0)
         await rest(stages)
-        starting.cancel()
+        for task in tasks:
+            task.cancel()
         await app.stop()
         os._exit(0)
 

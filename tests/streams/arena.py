@@ -196,7 +196,7 @@ class Arena:
             messages, ended, deadline = [], set(), time.monotonic() + WAIT_S
             while len(ended) < len(found):
                 assert time.monotonic() < deadline, f"{topic} does not come to its end"
-                for message in consumer.consume(1000, 1.0):
+                for message in consumer.consume(1000, 0.05):
                     if (error := message.error()) is None:
                         messages.append(message)
                     elif error.code() == KafkaError._PARTITION_EOF:
