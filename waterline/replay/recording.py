@@ -3,7 +3,7 @@ with what result, and the recording's own verdict. Nothing in it is made up; `re
 """
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -55,6 +55,19 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     def decision_id(self) -> str:
         """The business id, as a ticket number would be."""
         return f"airline-{self.version}-{self.task}-{self.trial}"
+
+
+def counts(runs: Sequence[Run]) -> dict[str, int]:
+    """What the recording itself says, under the names of the question `summary`."""
+    calls = [[call for turn in run.turns for call in turn.calls] for run in runs]
+    return {
+        "decisions": len(runs),
+        "escalations": sum(any(call.tool == HAND_OVER for call in made) for made in calls),
+        "tool calls": sum(map(len, calls)),
+        "tool calls with errors": sum(bool(call.error) for made in calls for call in made),
+        "outcome correct": sum(run.reward == 1 for run in runs),
+        "outcome incorrect": sum(run.reward != 1 for run in runs),
+    }
 
 
 def packaged_runs() -> list[Run]:

@@ -25,7 +25,7 @@ def lay_out(count: int, now: datetime, start: datetime | None, spacing: timedelt
     ends them just before `now`, a start alone fills the time from there to `now`."""
     end = now - AFTERMATH
     if spacing is None:
-        spacing = ((end - start) if start else SPAN) / max(count, 1)
+        spacing = (end - (start or now - SPAN)) / max(count, 1)
     if start is None:
         start = end - spacing * count
     return start.astimezone(UTC).replace(microsecond=0), spacing

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from waterline.replay.recording import HAND_OVER, Call, Run, Turn, packaged_runs, parse_runs, write_runs
+from waterline.replay.recording import HAND_OVER, Call, Run, Turn, counts, packaged_runs, parse_runs, write_runs
 from waterline.replay.reduce import read_runs
 
 ORIGINALS = os.environ.get("WATERLINE_AIRLINE_DATA", "")
@@ -108,12 +108,15 @@ def test_what_is_no_recording_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_the_packaged_runs_have_the_recordings_counts() -> None:
     runs = packaged_runs()
-    calls = [call for run in runs for turn in run.turns for call in turn.calls]
-    handed_over = [run for run in runs if any(call.tool == HAND_OVER for turn in run.turns for call in turn.calls)]
-    assert len({run.decision_id for run in runs}) == len(runs) == 250
-    assert len(handed_over) == 65
-    assert (len(calls), sum(bool(call.error) for call in calls)) == (1745, 79)
-    assert sum(run.reward == 1 for run in runs) == 112
+    assert len({run.decision_id for run in runs}) == len(runs)
+    assert counts(runs) == {
+        "decisions": 250,
+        "escalations": 65,
+        "tool calls": 1745,
+        "tool calls with errors": 79,
+        "outcome correct": 112,
+        "outcome incorrect": 138,
+    }
 
 
 @needs_originals

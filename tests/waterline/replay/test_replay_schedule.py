@@ -16,8 +16,8 @@ EVENT = Event(tenant="default", ts=NOW, kind=Kind.STEP)
 
 def test_by_default_runs_fill_the_last_30_days() -> None:
     start, spacing = lay_out(250, NOW, None, None)
-    assert start == NOW - AFTERMATH - SPAN
-    assert spacing == SPAN / 250
+    assert start == NOW - SPAN
+    assert spacing == (SPAN - AFTERMATH) / 250
 
 
 def test_a_spacing_alone_ends_now_and_a_start_alone_fills_the_time_to_now() -> None:
