@@ -39,11 +39,14 @@ class Forward(Struct, tag="forward", tag_field="type", omit_defaults=True, kw_on
 
 
 class Absorb(Struct, tag="absorb", tag_field="type", omit_defaults=True, kw_only=True):
-    """To a decision: a part of the state of one that merged into it."""
+    """To a decision: a part of the state of one that merged into it. Times are microseconds since 1970."""
 
     tenant: str
     decision_key: str
-    state: Annotated[bytes, Meta(description="entries of the decision, as the fold encodes them")]
+    state: Annotated[bytes, Meta(description="entries of the decision and their prices, as the fold encodes them")]
+    news: Annotated[int, Meta(description="latest event time")]
+    received: Annotated[int, Meta(description="latest receipt")]
+    replay: bool = False
     path: list[str] = field(default_factory=list)
 
 

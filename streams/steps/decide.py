@@ -1,27 +1,32 @@
 """The fold of stage `decide`: events of one partition -> decisions, with their costs.
 
-Each line either is at home here or is handed on through `agent.moved`. One drain tells each decision that was touched once,
-as it is then; the revision is the number of its events, so it does not depend on where batches end.
+Each line either is at home here or is handed on through `agent.moved`. An event belongs to the decision its `decision_key`
+names; without one it is work of a decision that is called as its business id, or a review, outcome or correction that waits
+until that id is linked; without both it is a decision of its own. Merging is `merging.py`'s part.
+
+One drain tells each decision that was touched once, as it is then. The revision counts its events, so it does not depend on
+where batches end. Closing changes no fact: a decision at rest leaves the memory, and a late event finds it on disk.
 """
 
-from collections.abc import Iterable
-
-import msgspec
-
-from waterline.schemas.events import Event
-from waterline.schemas.facts import GroupInput
-from waterline.schemas.frames import Frame
+from waterline.schemas.events import Event, Kind
+from waterline.schemas.frames import Frame, Line, frame_headers
 from waterline.schemas.identity import partition_of, routing_key
-from waterline.schemas.topics import AGENT_MOVED, COST_FACTS, DECISION_FACTS, GROUP_INPUTS, Topic
+from waterline.schemas.topics import AGENT_MOVED
 from waterline.streams.steps.decision import Decision
 from waterline.streams.steps.fold import Changes, Cold, Out, Position
 from waterline.streams.steps.keep import Keep
 from waterline.streams.steps.limits import Limits
+from waterline.streams.steps.links import Links, unlinked
+from waterline.streams.steps.merging import Merging
 from waterline.streams.steps.moment import SECOND, micros
 from waterline.streams.steps.prices import PriceBook
-from waterline.streams.steps.snapshot import contribution, cost_fact, snapshot
+from waterline.streams.steps.telling import tell
 
-_encode = msgspec.json.Encoder().encode
+WAITING_KINDS = frozenset({Kind.REVIEW, Kind.OUTCOME, Kind.CORRECTION})
+"""What may come long after the decision, from people and systems that know only its business id."""
+APART = frozenset({Kind.DEPLOYMENT, Kind.POLICY, Kind.SESSION})
+"""What makes no decision of its own."""
+CLOSED_AT_ONCE = 1000
 
 
 class DecideFold:
@@ -30,98 +35,112 @@ class DecideFold:
     def __init__(self, partition: int, partitions: int, cold: Cold, book: PriceBook, limits: Limits) -> None:
         self.partition, self.partitions = partition, partitions
         self.book, self.limits = book, limits
-        self.keep = Keep(cold, limits)
         self.skew = int(limits.clock_skew_s * SECOND)
-        self.now = [0, 0]
+        self.keep = Keep(cold, limits)
+        self.links = Links(cold, limits)
         self.outs: list[Out] = []
+        self.merging = Merging(self.keep, self.links, self.outs, self._take, self.is_here)
+        self.now = [0, 0]
+        self._seen = 0
 
     def load(self, key: bytes, value: bytes) -> bool:
         """Nothing is needed in memory before an event asks for it."""
         return False
 
+    def is_here(self, routing: bytes) -> bool:
+        return partition_of(routing, self.partitions) == self.partition
+
     def apply(self, at: Position, frame: Frame) -> None:
+        self._seen = self.merging.seen = micros(frame.time)
         if frame.tick:
-            clock = frame.replay_tick
-            self.now[clock] = max(self.now[clock], micros(frame.time))
-            self.keep.close(clock, self.now[clock], 1000)
+            self._tick(frame.replay_tick)
             return
-        latest = micros(frame.time) + self.skew
+        strays: dict[tuple[str, int], list[Line]] = {}
         decisions = self.keep.decisions
         for line in frame.lines:
-            event: Event = line.event
-            key = event.decision_key or event.decision_id or event.event_id
-            decision = decisions.get((event.tenant, key))
-            if decision is None:
-                routing = routing_key(event.tenant, key)
-                if partition_of(routing, self.partitions) != self.partition:
-                    self.outs.append(Out(AGENT_MOVED, routing, line.raw))
-                    continue
-                decision = self.keep.open(event.tenant, key)
-            self._take(decision, event, latest)
-        self.keep.close(False, self.now[0], len(frame.lines) * 2)
-        self.keep.close(True, self.now[1], len(frame.lines) * 2)
+            event = line.event
+            if type(event) is not Event:
+                self.merging.take(event)
+            elif (decision := decisions.get((event.tenant, event.decision_key))) is not None and not decision.life.merged_into:
+                self._take(decision, event)
+            else:
+                self._find_home(at, line, event, strays)
+            if self.merging.due:
+                self.merging.work()
+        for lines in strays.values():
+            self.outs.append(_moved(lines))
+        for replay in (False, True):
+            self.keep.close(replay, self.now[replay], 2 * len(frame.lines))
 
-    def _take(self, decision: Decision, event: Event, latest: int) -> None:
+    def _tick(self, replay: bool) -> None:
+        self.now[replay] = max(self.now[replay], self._seen)
+        self.keep.close(replay, self.now[replay], CLOSED_AT_ONCE)
+        self.links.bury(self.now, replay, self.outs)
+        if not replay:
+            self.keep.expire(self.now[replay], self.links.expire)
+
+    def _find_home(self, at: Position, line: Line, event: Event, strays: dict[tuple[str, int], list[Line]]) -> None:
+        routing = _routing(event)
+        partition = partition_of(routing, self.partitions)
+        if partition != self.partition:
+            strays.setdefault((event.tenant, partition), []).append(line)
+        elif event.decision_key:
+            self.merging.give(event, event.decision_key)
+        elif event.decision_id:
+            self._find_by_alias(at, line.index, event)
+        elif event.kind in WAITING_KINDS:
+            reason = "the event names neither a decision_key nor a decision_id"
+            self.outs.append(unlinked(event, at, line.index, self._seen, reason))
+        elif event.kind not in APART:
+            self.merging.give(event, event.event_id)
+
+    def _find_by_alias(self, at: Position, index: int, event: Event) -> None:
+        received = micros(event.received_at) if event.received_at is not None else self._seen
+        if (elected := self.links.find(event.tenant, event.decision_id, received)) is not None:
+            self.merging.give(event, elected)
+        elif event.kind not in WAITING_KINDS:
+            self.merging.give(event, event.decision_id)
+        else:
+            replay = event.clock == "replay"
+            since = max(self.now[replay], min(micros(event.ts), received + self.skew))
+            self.links.park(event, at, index, self._seen, since, self.outs)
+
+    def _take(self, decision: Decision, event: Event) -> None:
         ts = micros(event.ts)
-        received = micros(event.received_at) if event.received_at is not None else latest - self.skew
-        start = min(ts, received + self.skew)
-        if not decision.apply(event, ts, received, start, self.book):
+        received = micros(event.received_at) if event.received_at is not None else self._seen
+        latest = received + self.skew
+        if not decision.apply(event, ts, received, min(ts, latest), self.book):
             return
         life = decision.life
-        clock = life.replay = event.clock == "replay"
-        news = min(ts + round(event.duration_ms * 1000), received + self.skew, latest)
-        life.news = max(life.news, news)
-        life.received = max(life.received, received)
-        self.now[clock] = max(self.now[clock], news)
-        self.keep.touch(decision)
+        replay = life.replay = event.clock == "replay"
+        news = min(ts + round(event.duration_ms * 1000), latest, self._seen + self.skew)
+        if news > life.news:
+            life.news = news
+            if news > self.now[replay]:
+                self.now[replay] = news
+        if received > life.received:
+            life.received = received
+        self.keep.touched[decision.tenant, decision.key] = decision
+        if event.decision_id and event.decision_id not in life.aliases:
+            self.merging.propose(decision, event.decision_id, received)
 
     def drain(self) -> Changes:
-        changes = Changes(outs=self.outs)
-        self.outs = []
+        changes = Changes(outs=self.outs.copy())
+        self.outs.clear()
         for decision in self.keep.touched.values():
-            self._tell(decision, changes.outs)
+            tell(decision, changes.outs)
         self.keep.store(changes)
+        self.links.store(changes)
         changes.cold.update(changes.puts)
         return changes
 
-    def _tell(self, decision: Decision, outs: list[Out]) -> None:
-        key = routing_key(decision.tenant, decision.key)
-        ledger = decision.ledger
-        if ledger.dirty:
-            facts = [_encode(cost_fact(decision, entry)) for entry in ledger.dirty.values()]
-            ledger.dirty.clear()
-            outs.extend(_frames(COST_FACTS, key, facts))
-        outs.append(Out(DECISION_FACTS, key, _encode(snapshot(decision))))
-        life = decision.life
-        now, before = contribution(decision), life.published
-        if now != before:
-            same = now is not None and before is not None and (now.agent, now.task) == (before.agent, before.task)
-            for part in ((before, now),) if same else ((before, None), (None, now)):
-                one = part[1] or part[0]
-                if one is None:
-                    continue
-                group = f"{one.agent}/{one.task}"
-                told = GroupInput(
-                    tenant=decision.tenant,
-                    group=group,
-                    decision_key=decision.key,
-                    revision=decision.revision,
-                    now=part[1],
-                    previous=part[0],
-                )
-                outs.append(Out(GROUP_INPUTS, routing_key(decision.tenant, group), _encode(told)))
-            life.published = now
+
+def _routing(event: Event) -> bytes:
+    return routing_key(event.tenant, event.decision_key, event.decision_id, event.event_id)
 
 
-def _frames(topic: Topic, key: bytes, facts: Iterable[bytes], most: int = 500_000) -> Iterable[Out]:
-    """Facts of one decision as frames that stay well under a record's limit."""
-    lines: list[bytes] = []
-    size = 0
-    for fact in facts:
-        if lines and size + len(fact) > most:
-            yield Out(topic, key, b"\n".join(lines))
-            lines, size = [], 0
-        lines.append(fact)
-        size += len(fact) + 1
-    if lines:
-        yield Out(topic, key, b"\n".join(lines))
+def _moved(lines: list[Line]) -> Out:
+    """Lines of one tenant and one partition; any of their keys leads there."""
+    event: Event = lines[0].event
+    headers = frame_headers(event.tenant, len(lines), "", 0)[:3]
+    return Out(AGENT_MOVED, _routing(event), b"\n".join(line.raw for line in lines), headers)

@@ -21,7 +21,7 @@ from waterline.schemas.faults import Guard, without
 from waterline.streams.steps.cost import leaf_of, review_ms
 from waterline.streams.steps.entry import ESCALATED, FAILED, KIND_BITS, KINDS, OVERTURNED, RESOLVED, RETRIED, Entry
 from waterline.streams.steps.ledger import Ledger
-from waterline.streams.steps.moment import END, NEVER, micros
+from waterline.streams.steps.moment import END, NEVER, instant, micros
 from waterline.streams.steps.prices import Price, PriceBook
 from waterline.streams.steps.resolution import Resolution
 
@@ -51,8 +51,13 @@ Order = tuple[int, str]
 Saying = tuple[Any, Any]
 
 
+Stored = tuple[str, str, str, int, dict[str, str]]
+"""A price as it is stored: id, key, model, known from, unit prices."""
+
+
 class Life(Struct, array_like=True):
-    """What of a decision is not in its entries. `retractions` is what the revision is ahead of the events by."""
+    """What of a decision is not in its entries. `retractions` is what the revision is ahead of the events by, `told` the
+    revision that was told last, `news` and `received` the latest event time and receipt, `expires` the day of its mark."""
 
     entries: int = 0
     retractions: int = 0
@@ -63,8 +68,9 @@ class Life(Struct, array_like=True):
     received: int = 0
     replay: bool = False
     expires: int = 0
+    told: int = 0
     published: Contribution | None = None
-    prices: list[tuple[str, str, str, int, dict[str, str]]] = []
+    prices: list[Stored] = []
 
 
 class Decision:
@@ -82,7 +88,7 @@ class Decision:
         self.life.entries = 0
         self.chunks: list[list[Entry] | None] = []
         self.changed: set[int] = set()
-        self.ids: set[str] = set()
+        self.ids: dict[str, int] = {}
         self.sealed = 0
         self.first: dict[str, tuple[Order, str]] = {}
         self.last: dict[str, Saying] = {}
@@ -150,7 +156,7 @@ class Decision:
                 self._take(entry)
         return self.life.entries != before
 
-    def restore(self, entries: Iterable[Entry]) -> None:
+    def restore(self, entries: list[Entry]) -> None:
         """Draw everything again from stored entries."""
         self.life.entries = 0
         for entry in entries:
@@ -158,6 +164,15 @@ class Decision:
         self.changed.clear()
         while len(self.ids) > self.keep:
             self._seal()
+
+    def know(self, prices: Iterable[Stored]) -> None:
+        """Take in prices that leaves refer to."""
+        for price_id, key, model, known, unit_prices in prices:
+            if price_id not in self.prices:
+                self.prices[price_id] = Price(key, price_id, model, instant(known), unit_prices, {})
+
+    def stored_prices(self) -> list[Stored]:
+        return [(p.id, p.key, p.model, micros(p.known_from), p.unit_prices) for p in self.prices.values()]
 
     def _take(self, entry: Entry) -> None:
         number, place = divmod(self.life.entries, CHUNK)
@@ -168,7 +183,7 @@ class Decision:
         chunk.append(entry)
         self.life.entries += 1
         self.changed.add(number)
-        self.ids.add(entry.event_id)
+        self.ids[entry.event_id] = number
         self._draw(entry)
         if len(self.ids) > self.keep:
             self._seal()
@@ -238,13 +253,12 @@ class Decision:
         self.latest_first = max((order for order, _ in self.first.values()), default=(-1, ""))
 
     def _seal(self) -> None:
-        """Let the oldest chunk out of the memory. It stays stored; a chunk that is not stored yet waits."""
-        if self.sealed in self.changed:
-            return
+        """Let the oldest chunk out of the memory. It stays stored; one that is still to be stored or told waits."""
         chunk = self.chunks[self.sealed]
-        assert chunk is not None
+        if chunk is None or self.sealed in self.changed or any(entry.event_id in self.ledger.dirty for entry in chunk):
+            return
         for entry in chunk:
-            self.ids.discard(entry.event_id)
+            self.ids.pop(entry.event_id, None)
             self.ledger.forget(entry)
         self.chunks[self.sealed] = None
         self.sealed += 1

@@ -8,7 +8,8 @@ State keys, each followed by `tenant/key`:
     x   the index of expiry: day, then the state key that expires      q   the index of parked events: hour, then the key
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import msgspec
 
@@ -18,8 +19,7 @@ from waterline.streams.steps.decision import CHUNK, Decision, Life
 from waterline.streams.steps.entry import Entry, decode_entries, encode, encode_entries
 from waterline.streams.steps.fold import Changes, Cold
 from waterline.streams.steps.limits import Limits
-from waterline.streams.steps.moment import DAY, SECOND, instant, micros
-from waterline.streams.steps.prices import Price
+from waterline.streams.steps.moment import DAY, SECOND
 
 HEAD, CHUNKS, LINK, PARKED, EXPIRY, WAITING = b"d", b"e", b"l", b"p", b"x", b"q"
 MARK = b"1"
@@ -43,9 +43,10 @@ class Keep:
         self.grace = int(limits.decision_grace_s * SECOND)
         self.decisions: dict[tuple[str, str], Decision] = {}
         self.touched: dict[tuple[str, str], Decision] = {}
-        self.dropped: dict[bytes, None] = {}
+        self._gone: dict[bytes, bytes | None] = {}
         self._agendas: tuple[Agenda[tuple[str, str]], Agenda[tuple[str, str]]] = (Agenda(), Agenda())
-        self._swept_day = -1
+        self._looked = -1
+        self._swept = False
 
     def open(self, tenant: str, key: str) -> Decision:
         """The decision, from memory, from disk or new."""
@@ -53,10 +54,10 @@ class Keep:
             return decision
         decision = Decision(tenant, key, self.limits.price_from, self.limits.decision_ids)
         head = head_key(tenant, key)
-        if (stored := self.cold.get(head)) is not None and head not in self.dropped:
+        if head not in self._gone and (stored := self.cold.get(head)) is not None:
             decision.life = _decode_life(stored)
-            decision.prices = {p[0]: _price(p) for p in decision.life.prices}
-            decision.restore(entry for chunk in self.stored_chunks(decision) for entry in chunk)
+            decision.know(decision.life.prices)
+            decision.restore([entry for chunk in self.stored_chunks(decision) for entry in chunk])
         self.decisions[tenant, key] = decision
         self._agendas[decision.life.replay].add(decision.life.news + self.grace, (tenant, key))
         return decision
@@ -91,11 +92,49 @@ class Keep:
             else:
                 del self.decisions[key]
 
+    def expire(self, now: int, expire_link: Callable[[bytes, int], int | None]) -> None:
+        """Let go of what nothing reached for as long as it is kept: a bounded number at a time, counted from receipt."""
+        today = now // DAY
+        if self._swept or today == self._looked:
+            return
+        marks = list(islice(self.cold.scan(EXPIRY, expiry_key(today + 1, b"")), SWEPT_AT_ONCE))
+        if len(marks) < SWEPT_AT_ONCE:
+            self._looked = today
+        for mark in marks:
+            self._swept = True
+            self._gone[mark] = None
+            state = mark[len(expiry_key(today, b"")) :]
+            again = expire_link(state, today) if state.startswith(LINK) else self._expire(state, today)
+            if again is not None:
+                self._gone[expiry_key(again, state)] = MARK
+
+    def _expire(self, head: bytes, today: int) -> int | None:
+        tenant, _, key = head[1:].decode().partition("/")
+        decision = self.decisions.get((tenant, key))
+        life = decision.life if decision is not None else None
+        if life is None:
+            stored = self.cold.get(head)
+            if stored is None:
+                return None
+            life = _decode_life(stored)
+        due = self._due(life)
+        if due > today:
+            life.expires = due
+            return due
+        self.decisions.pop((tenant, key), None)
+        self.touched.pop((tenant, key), None)
+        self._gone[head] = None
+        self._gone |= dict.fromkeys(chunk_key(head, number) for number in range(-(-life.entries // CHUNK)))
+        return None
+
+    def _due(self, life: Life) -> int:
+        return life.received // DAY + self.limits.decision_keep_days + 1
+
     def store(self, changes: Changes) -> None:
         """Write what was touched."""
-        for head in self.dropped:
-            changes.puts[head] = None
-        self.dropped.clear()
+        changes.puts.update(self._gone)
+        self._gone.clear()
+        self._swept = False
         for decision in self.touched.values():
             self._store(decision, changes)
         self.touched.clear()
@@ -104,10 +143,10 @@ class Keep:
         life = decision.life
         head = head_key(decision.tenant, decision.key)
         if not life.expires:
-            life.expires = life.received // DAY + self.limits.decision_keep_days + 1
+            life.expires = self._due(life)
             changes.puts[expiry_key(life.expires, head)] = MARK
         if len(life.prices) != len(decision.prices):
-            life.prices = [(p.id, p.key, p.model, micros(p.known_from), p.unit_prices) for p in decision.prices.values()]
+            life.prices = decision.stored_prices()
         for number in decision.changed:
             chunk = decision.chunks[number] if number < len(decision.chunks) else None
             changes.puts[chunk_key(head, number)] = encode_entries(chunk) if chunk else None
@@ -117,8 +156,3 @@ class Keep:
 
 def expiry_key(day: int, key: bytes) -> bytes:
     return EXPIRY + b"%06d" % day + key
-
-
-def _price(stored: tuple[str, str, str, int, dict[str, str]]) -> Price:
-    price_id, key, model, known, unit_prices = stored
-    return Price(key, price_id, model, instant(known), unit_prices, {})
