@@ -3,7 +3,9 @@
 import faulthandler
 import ipaddress
 import logging
+import signal
 import socket
+import sys
 from urllib.parse import urlsplit
 
 import structlog
@@ -15,7 +17,8 @@ from waterline.connectors.stores.clickhouse.front.engine import Engine
 from waterline.connectors.stores.clickhouse.front.request import Credentials
 from waterline.schemas.settings import Settings, settings
 
-GRACE_S = 10
+GRACE_S = 5
+"""How long statements at work may go on after SIGTERM before they are told to stop."""
 KEEP_ALIVE_S = 30
 
 
@@ -54,6 +57,8 @@ def main() -> None:
     setproctitle("waterline front")
     config = settings()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, config.log_level.upper())))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))  # uvicorn raises it again when it is done; then the engine is closed
     host, port = address(config)
     door = listen(host, port)
     engine = Engine(config.data_dir.resolve() / "clickhouse")

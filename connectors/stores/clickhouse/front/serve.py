@@ -12,7 +12,7 @@ from waterline.connectors.stores.clickhouse.front import forms, statement
 from waterline.connectors.stores.clickhouse.front.answer import Answer
 from waterline.connectors.stores.clickhouse.front.body import Body, Held
 from waterline.connectors.stores.clickhouse.front.engine import Engine
-from waterline.connectors.stores.clickhouse.front.errors import Refusal
+from waterline.connectors.stores.clickhouse.front.errors import Code, Refusal, refuse
 from waterline.connectors.stores.clickhouse.front.lanes import READS, WRITES, Lane
 from waterline.connectors.stores.clickhouse.front.link import Link, Links
 from waterline.connectors.stores.clickhouse.front.request import Request
@@ -62,7 +62,12 @@ class Server:
         if insert and not insert.selects:
             return await self._insert(request, insert, text[insert.data_at :], used, body)
         await body.limit(QUERY_BYTES)
-        return await self._statement(request, b"".join((text, *body.take()[used:])), (), receive, answer)
+        text = b"".join((text, *body.take()[used:]))
+        if insert and text[insert.data_at :].strip():
+            raise refuse(Code.NOT_IMPLEMENTED, "INSERT SELECT over input() is not there in the embedded server")
+        if not text.strip():
+            raise refuse(Code.SYNTAX_ERROR, "Syntax error: Empty query")
+        return await self._statement(request, text, (), receive, answer)
 
     async def _form(self, request: Request, body: Body, receive: Receive, answer: Answer) -> Done:
         await body.limit(QUERY_BYTES)

@@ -3,7 +3,7 @@ an INSERT begins. What is between them is the engine's business."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TOKEN = re.compile(
     rb"""
@@ -33,7 +33,7 @@ class Token:
 class Insert:
     """An INSERT whose data follow it: `head` is the statement without FORMAT, the data begin at `data_at` of the text.
 
-    `selects`: INSERT ... SELECT ... FROM input(...) FORMAT x, which the engine takes only with the data in its text.
+    `selects`: it is INSERT ... SELECT ... FORMAT x, whose data, if there are any, are read by the function input().
     """
 
     head: bytes
@@ -92,7 +92,7 @@ def insert(text: bytes) -> Insert | None:
             settings, end = _settings(text, token.end)
             head = text[: previous.start] + settings
             return Insert(head, text[token.start : token.end].decode(), _data_begin(text, end), selects)
-        previous = token
+        previous = replace(token, word=b"") if is_name and token.word not in (b"TABLE", b"FUNCTION") else token
     return None
 
 
