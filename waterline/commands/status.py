@@ -67,7 +67,10 @@ def look(part: state.PartState) -> Row:
 
 
 def table(rows: list[Row]) -> Table:
-    shown = Table("part", "state", "ready", "pid", "restarts", "lag", "address", "why not", box=None, padding=(0, 2, 0, 0))
+    shown = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("part", "state", "ready", "pid", "restarts", "lag", "address"):
+        shown.add_column(name, no_wrap=True)
+    shown.add_column("why not", overflow="fold")
     for row in rows:
         shown.add_row(
             row.part,

@@ -119,6 +119,8 @@ def start_detached(home: Path, names: list[str], free_ports: bool) -> None:
 
 def addresses(stack: Stack) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for wraps in (False, False, True):
+        table.add_column(no_wrap=not wraps)
     for part in stack.parts:
         table.add_row(part.name, BY_NAME[part.name].url(stack.settings), part.meaning)
     table.add_row("data", str(stack.settings.data_dir), "logs in logs/")
