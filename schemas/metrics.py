@@ -64,4 +64,25 @@ SINK: tuple[Metric, ...] = (
     Metric("sink_insert_seconds", "histogram", "to write one range: rows, ledger, dead letters", ("topic",), _INSERT_S),
 )
 
-METRICS: tuple[Metric, ...] = (*STREAMS, *FRONT, *SINK)
+_REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+COLLECTOR: tuple[Metric, ...] = (
+    Metric("collector_requests_total", "counter", "requests answered", ("route", "status")),
+    Metric("collector_events_total", "counter", "events that Kafka confirmed", ("tenant", "route")),
+    Metric("collector_bytes_total", "counter", "bytes of bodies after inflation", ("tenant",)),
+    Metric("collector_rejected_total", "counter", "records not taken while the rest of their request may be", ("tenant", "code")),
+    Metric("collector_refused_total", "counter", "requests refused whole; no tenant = before it was known", ("tenant", "code")),
+    Metric("collector_bodies_dropped_total", "counter", "prompts, completions and the like that were not kept", ("tenant",)),
+    Metric("collector_metrics_dropped_total", "counter", "OTLP metrics answered and not kept: spans say the same", ("tenant",)),
+    Metric("collector_redactions_total", "counter", "values taken out of text before Kafka", ("tenant", "kind")),
+    Metric("collector_frames_total", "counter", "frames handed to Kafka"),
+    Metric("collector_frames_refused_total", "counter", "frames that Kafka refused for good"),
+    Metric("collector_producer_restarts_total", "counter", "times the producer was begun anew after a fatal error"),
+    Metric("collector_queued_bytes", "gauge", "bytes of events that Kafka has not confirmed"),
+    Metric("collector_in_flight", "gauge", "frames and ticks that Kafka has not confirmed"),
+    Metric("collector_stalled_seconds", "gauge", "age of the oldest frame or tick that Kafka has not confirmed"),
+    Metric("collector_free_bytes", "gauge", "free space of the data directory's disk"),
+    Metric("collector_request_seconds", "histogram", "from the first byte of a request to its answer", ("route",), _REQUEST_S),
+)
+
+METRICS: tuple[Metric, ...] = (*STREAMS, *FRONT, *SINK, *COLLECTOR)

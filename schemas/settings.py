@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     collector_keys: str = Field("", description="file of API keys; empty = keys.json in data_dir")
     collector_default_tenant: str = Field("default", description="tenant without a key, on loopback only; empty = none")
     collector_metrics_port: int = Field(9464, ge=0, le=65535, description="health and Prometheus metrics")
+    collector_tls_certificate: str = Field("", description="certificate file of the collector's ports; empty = no TLS")
+    collector_tls_key: str = Field("", description="key file of that certificate")
+    collector_tls_clients: str = Field("", description="file with the CA of client certificates; set = one is required")
     free_space_mark: int = Field(2**30, ge=0, description="free bytes of data_dir under which the collector answers 503")
 
     # frames

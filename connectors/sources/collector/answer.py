@@ -44,9 +44,11 @@ class Answer(Struct):
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def error(problem: WaterlineError, kind: str) -> Answer:
-    """A whole request refused."""
+def error(problem: WaterlineError, kind: str, busy: bool = False) -> Answer:
+    """A whole request refused; `busy`: 503 instead of 429, for senders that drop what is answered 429."""
     status, code = STATUS.get(problem.code, (400 if isinstance(problem, Permanent) else 503, 2))
+    if busy and status == 429:
+        status, code = 503, 14
     message = f"{problem.code}: {problem.reason}"
     if kind == PROTOBUF:
         body = Status(code=code, message=message).SerializeToString()

@@ -1,15 +1,21 @@
 """POST /v1/events: events as JSON, an array, one object or one a line, each with a verdict of its own."""
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import orjson
 
 from waterline.connectors.sources.collector.dialects import convert, tokens
+from waterline.connectors.sources.collector.dialects.plan import Plans, is_body
 from waterline.connectors.sources.collector.intake import Intake
 from waterline.schemas.errors import ErrorCode, Permanent
-from waterline.schemas.events import FIELDS
+from waterline.schemas.events import FIELDS, Event
 from waterline.schemas.frames import encode_event, parse_event
+
+TEXT = frozenset(
+    info.name for info in msgspec.structs.fields(Event) if hasattr(info.type, "__metadata__") and get_args(info.type)[0] is str
+) - {"tenant", "event_id", "trace_id", "span_id", "parent_span_id"}
+"""Fields that hold free text."""
 
 
 def records(body: bytes) -> list[Any]:
@@ -67,8 +73,7 @@ def _take(record: dict[str, Any], intake: Intake) -> None:
         if told and told != event["trace_id"]:
             event.setdefault("attributes", {})["decision_key"] = told
         event["decision_key"] = event["trace_id"]
-    bodies = _split_bodies(event, intake)
-    intake.add(event, bodies)
+    intake.add(event, scrub(event, intake.door.plans))
 
 
 def _valid(record: dict[str, Any], intake: Intake) -> dict[str, Any]:
@@ -88,12 +93,17 @@ def _valid(record: dict[str, Any], intake: Intake) -> dict[str, Any]:
     return event
 
 
-def _split_bodies(event: dict[str, Any], intake: Intake) -> dict[str, Any]:
-    """Redact the event's text in place and take out what was said."""
-    plans, bodies = intake.door.plans, {}
-    attributes = event.get("attributes", {})
+def scrub(event: dict[str, Any], plans: Plans) -> dict[str, Any]:
+    """Redact the event's text in place, take out what was said and return it."""
+    for field in TEXT & event.keys():
+        event[field] = plans.clean(field, event[field])[: convert.NAME_LIMIT]
+    for field in ("act_chain", "relevant"):
+        if field in event:
+            event[field] = [plans.clean(field, item)[: convert.NAME_LIMIT] for item in event[field]]
+    attributes: dict[str, str] = event.get("attributes", {})
+    bodies: dict[str, Any] = {}
     for key in list(attributes):
-        if plans.is_body(key):
+        if is_body(key):
             bodies[key] = attributes.pop(key)
         else:
             attributes[key] = plans.clean(key, attributes[key])

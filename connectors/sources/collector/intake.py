@@ -8,6 +8,7 @@ import orjson
 from msgspec import Struct, field
 
 from waterline.connectors.sources.collector.dialects.plan import Plans
+from waterline.connectors.sources.collector.quota import Quota
 from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.schemas.frames import LINE_LIMIT
 from waterline.schemas.identity import partition_of, record_event_id, routing_key
@@ -22,11 +23,12 @@ _seconds: dict[int, str] = {}
 
 
 class Door(Struct, frozen=True):
-    """What a credential opens: one tenant, with its redaction and its choice about bodies."""
+    """What a credential opens: one tenant, with its redaction, its choice about bodies and what it may still send."""
 
     tenant: str
     plans: Plans
     bodies: bool = False
+    quotas: tuple[Quota, ...] = ()
 
 
 class Verdict(Struct, frozen=True):
@@ -57,8 +59,10 @@ class Intake(Struct):
     def refuse(self, code: ErrorCode, reason: str) -> None:
         self.refused.append(Verdict(self.seen - 1, code, reason))
 
-    def record_id(self, canonical: bytes) -> str:
-        """The id of a record that brings none: equal records of one request differ by their occurrence."""
+    def record_id(self, canonical: bytes, apart: bool = True) -> str:
+        """The id of a record that brings none. Equal records of one request differ by their occurrence, unless `apart` is off."""
+        if not apart:
+            return record_event_id(self.door.tenant, canonical, 0)
         occurrence = self.occurrences.get(canonical, 0)
         self.occurrences[canonical] = occurrence + 1
         return record_event_id(self.door.tenant, canonical, occurrence)

@@ -13,6 +13,7 @@ import secrets
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -21,6 +22,9 @@ from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.schemas.events import TenantName
 
 PREFIX = "wl"
+
+Redaction = Literal["email", "phone", "card", "iban", "secret", "key_name"]
+"""What redaction looks for; all are on unless a tenant switches one off."""
 
 
 class KeyFileError(Exception):
@@ -34,7 +38,7 @@ class Tenant(Struct, omit_defaults=True):
     bodies: bool = False
     events_per_s: float = 0.0
     bytes_per_s: float = 0.0
-    redact: dict[str, bool] = field(default_factory=dict)
+    redact: dict[Redaction, bool] = field(default_factory=dict)
 
 
 class Key(Struct, omit_defaults=True):
@@ -46,6 +50,8 @@ class Key(Struct, omit_defaults=True):
     created_at: str
     note: str = ""
     revoked_at: str = ""
+    events_per_s: float = 0.0
+    bytes_per_s: float = 0.0
 
 
 class KeyFile(Struct, omit_defaults=True):
@@ -134,8 +140,8 @@ class Keys:
             return (0, 0, 0)
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
-    def tenant_of(self, credential: str) -> tuple[str, str]:
-        """(tenant, key id) of a key. Raises Permanent(UNAUTHENTICATED) with the reason."""
+    def find(self, credential: str) -> Key:
+        """The key in force that this is. Raises Permanent(UNAUTHENTICATED) with the reason."""
         parts = credential.split("_", 2)
         key = self._by_id.get(parts[1]) if len(parts) == 3 and parts[0] == PREFIX else None
         told = _hash(credential)
@@ -143,4 +149,4 @@ class Keys:
             raise Permanent(ErrorCode.UNAUTHENTICATED, "the API key is not known here; `waterline keys create` makes one")
         if key.revoked_at:
             raise Permanent(ErrorCode.UNAUTHENTICATED, f"the API key {key.id} was revoked at {key.revoked_at}")
-        return key.tenant, key.id
+        return key

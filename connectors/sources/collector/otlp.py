@@ -3,7 +3,6 @@
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -12,7 +11,7 @@ from waterline.connectors.sources.collector import wire
 from waterline.connectors.sources.collector.dialects.draft import Draft
 from waterline.connectors.sources.collector.dialects.plan import Plans
 from waterline.connectors.sources.collector.intake import Intake
-from waterline.connectors.sources.collector.resource import Base, base_of
+from waterline.connectors.sources.collector.resource import base_of
 from waterline.connectors.sources.collector.spans import SpanRecord, add_span
 from waterline.schemas.errors import ErrorCode, Permanent
 
@@ -46,7 +45,7 @@ def traces(body: bytes, intake: Intake) -> None:
             add_span(intake, base, record, (resource, scope, body, start, stop))
 
 
-def metrics_points(body: bytes) -> int:
+def metrics(body: bytes) -> int:
     """How many metrics a request holds. Raises Permanent when the body is not an ExportMetricsServiceRequest."""
     message: Any = check(ExportMetricsServiceRequest, body)
     return sum(len(scope.metrics) for resource in message.resource_metrics for scope in resource.scope_metrics)
@@ -97,7 +96,7 @@ def _other(record: SpanRecord, tag: int, buf: bytes, pos: int) -> int:
         number, pos = wire.varint(buf, pos)
         record.dropped += number
         return pos
-    if tag == 0x85 and buf[pos] == 0x02:
+    if tag == 0x85 and buf[pos] == 0x01:
         return pos + 5
     if tag not in (0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x5A, 0x6A, 0x7A):
         raise wire.Unusual
@@ -127,6 +126,3 @@ def _other(record: SpanRecord, tag: int, buf: bytes, pos: int) -> int:
 def _status(raw: bytes) -> tuple[bool, str]:
     status = Status.FromString(raw)
     return status.code == Status.STATUS_CODE_ERROR, status.message
-
-
-__all__ = ["Base", "ExportLogsServiceRequest", "check", "metrics_points", "read_span", "traces"]

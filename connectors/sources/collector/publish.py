@@ -17,6 +17,7 @@ So a hole in a sequence is a frame that Kafka confirmed and then lost.
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +32,12 @@ POLL_S = 0.001
 IDLE_POLL_S = 0.05
 RETRY_S = 1.0
 
+Count = Callable[[str], None]
 Headers = list[tuple[str, str | bytes | None]]
+
+
+def _uncounted(name: str) -> None:
+    """Until someone counts."""
 
 
 class Ticket:
@@ -84,7 +90,7 @@ class Publisher:
         self.frame_events, self.frame_bytes = frame_events, frame_bytes
         self.linger_s, self.deadline_s, self.queue_bytes = linger_s, deadline_s, queue_bytes
         self.queued = 0
-        self.frames_sent = self.frames_refused = self.restarts = 0
+        self.count: Count = _uncounted
         self._born: dict[int, float] = {}
         self._waiting: dict[int, Frame] = {}
         self._config = config
@@ -211,11 +217,11 @@ class Publisher:
             self._holes.setdefault((topic, partition), []).append(seq)
             self._refused(frame, f"Kafka's client refused the frame: {error}")
             return
-        self.frames_sent += 1
+        self.count("collector_frames_total")
         self._poll_later(POLL_S)
 
     def _refused(self, frame: Frame, reason: str) -> None:
-        self.frames_refused += 1
+        self.count("collector_frames_refused_total")
         for ticket in frame.tickets:
             ticket.fail(Transient(ErrorCode.KAFKA_UNAVAILABLE, reason))
 
@@ -268,7 +274,7 @@ class Publisher:
 
     def restart(self) -> None:
         """Give up the producer and what is on its way; begin anew under another name, so that no sequence goes on with a hole."""
-        self.restarts += 1
+        self.count("collector_producer_restarts_total")
         self._generation += 1
         self._seq.clear()
         self._holes.clear()

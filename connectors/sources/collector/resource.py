@@ -12,6 +12,8 @@ from waterline.connectors.sources.collector.dialects.plan import own_field
 from waterline.connectors.sources.collector.intake import Door
 
 REMEMBERED = 1_000
+UNNAMED = "unknown_service"
+"""What an SDK says when nobody gave the service a name."""
 
 
 class Base(Struct, frozen=True):
@@ -54,8 +56,8 @@ def make_base(door: Door, told: dict[str, Any], scope: str, version: str) -> Bas
     measures: dict[str, float] = {}
     for field, keys in aliases.RESOURCE.items():
         for key in keys:
-            if (text := convert.name(told.get(key))) is not None:
-                fields[field] = door.plans.text(key, door.plans.op(key, text)[2]) if field == "subject" else text
+            if (text := convert.name(told.get(key))) is not None and not text.startswith(UNNAMED):
+                fields[field] = door.plans.clean(key, text)
                 break
     for key, value in told.items():
         own = own_field(key) if key.startswith("waterline.") else None
@@ -77,8 +79,7 @@ def _keep(door: Door, attributes: dict[str, str], measures: dict[str, float], ke
     if isinstance(value, int | float) and not isinstance(value, bool) and convert.number(value) is not None:
         measures[f"resource.{key}"] = float(value)
     else:
-        text = door.plans.text(key, value)
-        attributes[f"resource.{key}"] = door.plans.clean(key, text)
+        attributes[f"resource.{key}"] = door.plans.text(key, value)
 
 
 def _runtime(scope: str, service: str) -> str:

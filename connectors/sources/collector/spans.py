@@ -5,9 +5,9 @@ from typing import Any
 import orjson
 from msgspec import Struct, field
 
-from waterline.connectors.sources.collector.dialects import finish
-from waterline.connectors.sources.collector.dialects.convert import NAME_LIMIT
+from waterline.connectors.sources.collector.dialects import coding_agents, finish
 from waterline.connectors.sources.collector.dialects.draft import Draft
+from waterline.connectors.sources.collector.dialects.plan import is_body
 from waterline.connectors.sources.collector.intake import Intake, stamp_ns
 from waterline.connectors.sources.collector.resource import Base
 from waterline.schemas.errors import ErrorCode, Permanent
@@ -43,19 +43,27 @@ class SpanRecord(Struct):
     links: list[dict[str, str]] = field(default_factory=list)
 
 
+def has_ids(record: SpanRecord) -> bool:
+    """Whether both ids have their length and are not all zero."""
+    trace, span = record.trace_id, record.span_id
+    return len(trace) == 16 and trace != NO_TRACE and len(span) == 8 and span != NO_SPAN
+
+
 def add_span(intake: Intake, base: Base, record: SpanRecord, source: Source) -> None:
     """Take a span, or refuse it with a verdict."""
     tenant = intake.door.tenant
     draft = record.draft
     fields = draft.fields
-    if (base.tenant or "waterline.tenant" in draft.special) and not _same_tenant(intake, base, draft):
+    if (base.tenant or "waterline.tenant" in draft.special) and not same_tenant(intake, base, draft):
         return
     if record.events:
         _take_events(intake, record)
+    if coding_agents.belongs(record.name):
+        coding_agents.apply(draft, record.name)
     finish.finish(draft, record.failed)
     event = base.fields | fields
     trace, span = record.trace_id, record.span_id
-    if len(trace) == 16 and trace != NO_TRACE and len(span) == 8 and span != NO_SPAN:
+    if has_ids(record):
         event["trace_id"] = key = trace.hex()
         event["span_id"] = span_hex = span.hex()
         if len(record.parent_id) == 8 and record.parent_id != NO_SPAN:
@@ -83,7 +91,7 @@ def add_span(intake: Intake, base: Base, record: SpanRecord, source: Source) -> 
     intake.add(event, draft.bodies)
 
 
-def _same_tenant(intake: Intake, base: Base, draft: Draft) -> bool:
+def same_tenant(intake: Intake, base: Base, draft: Draft) -> bool:
     tenant = intake.door.tenant
     told = draft.special.pop("waterline.tenant", base.tenant)
     if told == tenant and base.tenant in ("", tenant):
@@ -139,12 +147,9 @@ def _take_events(intake: Intake, record: SpanRecord) -> None:
         if name.startswith("gen_ai.") and name not in ("gen_ai.evaluation.result", "gen_ai.client.operation.exception"):
             draft.bodies[name] = told
             continue
-        kept = {key: value for key, value in told.items() if not intake.door.plans.is_body(key)}
+        kept = {key: value for key, value in told.items() if not is_body(key)}
         draft.bodies.update({f"{name}.{key}": value for key, value in told.items() if key not in kept})
-        rest.append({"name": name, "time_unix_nano": time, "attributes": kept})
+        told_as_text = {key: intake.door.plans.text(key, value) for key, value in kept.items() if value is not None}
+        rest.append({"name": name, "time_unix_nano": time, "attributes": told_as_text})
     if rest:
-        draft.attributes["span.events"] = intake.door.plans.text("span.events", rest)
-
-
-def short(text: str) -> str:
-    return text[:NAME_LIMIT]
+        draft.attributes["span.events"] = intake.door.plans.clean("span.events", orjson.dumps(rest).decode())

@@ -112,6 +112,7 @@ USAGE: dict[str, tuple[str, ...]] = {
         "gen_ai.usage.reasoning.output_tokens",
         "gen_ai.usage.reasoning_tokens",
         "gen_ai.usage.reasoning_output_tokens",
+        "codex.usage.reasoning_output_tokens",
         "llm.token_count.completion_details.reasoning",
         "ai.usage.outputTokenDetails.reasoningTokens",
         "ai.usage.reasoningTokens",

@@ -24,7 +24,7 @@ def finish(draft: Draft, failed: bool) -> None:
     if kind is None:
         kind = fields["kind"] = _kind_of(draft)
     if failed or "error_type" in fields or "finish_reason" in fields:
-        _outcome(fields, failed)
+        settle_outcome(fields, failed)
     if kind in _PRICED and "usage_source" not in fields:
         fields["usage_source"] = "missing"
 
@@ -36,7 +36,8 @@ def _kind_of(draft: Draft) -> str:
     return "tool_call" if "tool" in fields and draft.won.get("tool", (0, 0, 0, 1))[3] == 1 else "step"
 
 
-def _outcome(fields: dict[str, Any], failed: bool) -> None:
+def settle_outcome(fields: dict[str, Any], failed: bool) -> None:
+    """Status, retry class and completion state, where the record does not say them itself."""
     error = fields.get("error_type", "")
     status = status_of(failed, error, fields.get("finish_reason", ""))
     if status != "ok":

@@ -48,9 +48,9 @@ def plan_of(key: str) -> Plan:
         return FIELD, field, _NAMED_RANK, convert.converter_of(field)
     if known := _KNOWN.get(key):
         return known
-    if key in _SPECIAL or (key.startswith(("retrieval.documents.", "reranker.output_documents.")) and not _is_body(key)):
+    if key in _SPECIAL or (key.startswith(("retrieval.documents.", "reranker.output_documents.")) and not is_body(key)):
         return SPECIAL, key, 0, None
-    return (BODY, key, 0, None) if _is_body(key) else (ATTRIBUTE, key, 0, None)
+    return (BODY, key, 0, None) if is_body(key) else (ATTRIBUTE, key, 0, None)
 
 
 def own_field(key: str) -> str | None:
@@ -59,7 +59,8 @@ def own_field(key: str) -> str | None:
     return field if field in convert.SETTABLE else None
 
 
-def _is_body(key: str) -> bool:
+def is_body(key: str) -> bool:
+    """Whether a key carries what was said."""
     if key in aliases.NOT_BODIES:
         return False
     return key in aliases.BODIES or key.startswith(aliases.BODY_PREFIXES) or key.endswith(aliases.BODY_SUFFIXES)
@@ -152,7 +153,7 @@ class Plans:
             if exact and math.isfinite(value):
                 return MEASURE, key, float(value), 0, key, None
             return ATTRIBUTE, key, str(value), 0, key, None
-        return ATTRIBUTE, key, self.text(key, value), 0, key, None
+        return ATTRIBUTE, key, value if isinstance(value, str) else self.text(key, value), 0, key, None
 
     def name(self, told: str) -> str:
         """A span's name, redacted and at most 1,024 characters."""
@@ -163,16 +164,14 @@ class Plans:
             name = self._names[told] = self.clean("name", told)[: convert.NAME_LIMIT]
         return name
 
-    @staticmethod
-    def is_body(key: str) -> bool:
-        return _is_body(key)
-
     def text(self, key: str, value: Any) -> str:
         """Any value as redacted text."""
         if isinstance(value, str):
-            return value
+            return self.clean(key, value)
         if isinstance(value, bool):
             return "true" if value else "false"
+        if isinstance(value, int | float):
+            return str(value)
         if isinstance(value, bytes):
             return wire.text_of(value)
         return self.clean(key, orjson.dumps(value, default=_plain).decode())

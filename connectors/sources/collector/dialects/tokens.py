@@ -30,8 +30,8 @@ def apply(fields: dict[str, Any], attributes: dict[str, str], told: dict[str, in
                 fields["tokens_output"] = after
             if total:
                 fields["tokens_total"] = total
-            fields["usage_source"] = "provider"
-            fields["usage_quality"] = "consistent"
+            fields.setdefault("usage_source", "provider")
+            fields.setdefault("usage_quality", "consistent")
             return
     attributes.setdefault(RAW, orjson.dumps(told).decode())
     write(fields, settle(_parts(told)))
@@ -55,9 +55,9 @@ def write(fields: dict[str, Any], usage: Usage) -> None:
     if usage.tier:
         fields.setdefault("service_tier", usage.tier)
     if usage.quality is not UsageQuality.NONE:
-        fields["usage_quality"] = usage.quality.value
+        fields.setdefault("usage_quality", usage.quality.value)
     if usage.quality is not UsageQuality.NONE or usage.requests:
-        fields["usage_source"] = UsageSource.PROVIDER.value
+        fields.setdefault("usage_source", UsageSource.PROVIDER.value)
 
 
 def _parts(told: dict[str, int]) -> Parts:

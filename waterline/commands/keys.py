@@ -1,0 +1,110 @@
+"""`waterline keys`: make, list, rotate and revoke the API keys of tenants. A running collector follows within a second."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from waterline.connectors.sources.collector import keys as store
+from waterline.connectors.sources.collector.server import key_path
+from waterline.schemas.errors import ErrorCode, Permanent
+from waterline.schemas.settings import Settings
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+File = Annotated[Path | None, typer.Option("--file", help="the key file; default: the setting collector_keys")]
+
+
+def register(app: typer.Typer) -> None:
+    commands = typer.Typer(help="API keys of tenants: create, list, rotate, revoke.", no_args_is_help=True)
+    for command in (create, list_keys, rotate, revoke):
+        commands.command(command.__name__.removesuffix("_keys"))(command)
+    app.add_typer(commands, name="keys")
+
+
+def create(
+    tenant: Annotated[str, typer.Argument(help="letters, digits, _ . -")],
+    note: Annotated[str, typer.Option(help="what the key is for")] = "",
+    events_per_s: Annotated[float, typer.Option(min=0, help="events a second this key may send; 0 = as its tenant")] = 0.0,
+    bytes_per_s: Annotated[float, typer.Option(min=0, help="bytes a second this key may send; 0 = as its tenant")] = 0.0,
+    file: File = None,
+) -> None:
+    """Make a key for a tenant and print it; it is stored only as a hash and cannot be shown again."""
+    path = _path(file)
+    content = _read(path)
+    try:
+        key = store.create(content, tenant, note)
+    except msgspec.ValidationError as error:
+        raise Permanent(
+            ErrorCode.INVALID_PARAMETER, f"{tenant!r} cannot be a tenant: letters, digits, _ . - (at most 64)"
+        ) from error
+    content.keys[-1].events_per_s, content.keys[-1].bytes_per_s = events_per_s, bytes_per_s
+    store.write(path, content)
+    _show(key)
+
+
+def list_keys(file: File = None, json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
+    """List the keys: id, tenant and state, never the key itself."""
+    content = _read(_path(file))
+    if json:
+        rows = [{name: getattr(key, name) for name in key.__struct_fields__ if name != "sha256"} for key in content.keys]
+        print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+        return
+    table = Table("id", "tenant", "state", "created", "note")
+    for key in content.keys:
+        table.add_row(key.id, key.tenant, f"revoked {key.revoked_at}" if key.revoked_at else "active", key.created_at, key.note)
+    OUT.print(table if content.keys else f"{_path(file)} holds no key; `waterline keys create TENANT` makes one")
+
+
+def rotate(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="the key to replace")],
+    keep: Annotated[bool, typer.Option("--keep", help="leave the old key active; revoke it when its senders have moved")] = False,
+    file: File = None,
+) -> None:
+    """Make a new key with the tenant, note and rates of an old one, and revoke the old one."""
+    path = _path(file)
+    content = _read(path)
+    old = _find(content, key_id)
+    key = store.create(content, old.tenant, old.note)
+    content.keys[-1].events_per_s, content.keys[-1].bytes_per_s = old.events_per_s, old.bytes_per_s
+    if not keep:
+        store.revoke(content, old.id)
+    store.write(path, content)
+    _show(key)
+
+
+def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="the key to revoke")], file: File = None) -> None:
+    """Revoke a key: from now on it is answered 401."""
+    path = _path(file)
+    content = _read(path)
+    key = store.revoke(content, _find(content, key_id).id)
+    store.write(path, content)
+    ERR.print(f"key {key.id} of tenant {key.tenant} is revoked since {key.revoked_at}")
+
+
+def _path(file: Path | None) -> Path:
+    return file or key_path(Settings())
+
+
+def _read(path: Path) -> store.KeyFile:
+    try:
+        return store.read(path)
+    except store.KeyFileError as error:
+        raise Permanent(ErrorCode.INVALID_PARAMETER, str(error)) from error
+
+
+def _find(content: store.KeyFile, key_id: str) -> store.Key:
+    for key in content.keys:
+        if key.id == key_id:
+            return key
+    raise Permanent(ErrorCode.NOT_FOUND, f"there is no key {key_id!r}; `waterline keys list` shows them")
+
+
+def _show(key: str) -> None:
+    """The key alone on standard output, so that a script can take it; how to use it beside it."""
+    print(key)
+    ERR.print(f'OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20{key}"')
