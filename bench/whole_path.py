@@ -24,7 +24,6 @@ SIZES = {1: (6_000, 300), 10: (40_000, 600), 100: (120_000, 1_000)}
 PATIENCE_S = 300.0
 PORT = 26006
 BARS = {"Phoenix (SQLite)": 200.0, "MLflow (SQLite)": 100.0}
-PARTS = ("kafka", "front", "sink", "streams", "collector")
 
 
 class Ours:
@@ -46,7 +45,7 @@ class Ours:
 
     def cpu_by_part(self) -> dict[str, float]:
         used: dict[str, float] = {}
-        for name in PARTS:
+        for name in (part.name for part in self.stack.parts):
             if pid := self.stack.pid(name):
                 times = psutil.Process(pid).cpu_times()
                 used[name] = times.user + times.system

@@ -1,4 +1,4 @@
-"""The whole local stack, once for all flow tests: events go in through the public door, answers come from the public questions."""
+"""The whole local stack, once for all flow tests. Events go in by the public door, answers come from the public questions."""
 
 import json
 import os
