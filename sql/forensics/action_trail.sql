@@ -9,7 +9,7 @@
 -- unit duration_ms: ms
 --
 -- Decisions, tool calls, retrieved documents with their scores, and authorizations, in order: who it was for (subject),
--- who acted (actor, and the RFC 8693 chain of those it acted for), against which system. Several traces under one
+-- who acted (actor, and the RFC 8693 chain, outermost first), against which system. Several traces under one
 -- business id are one decision, so they are shown together.
 
 WITH
@@ -69,7 +69,7 @@ SELECT
     multiIf(tool != '', tool, model_served != '', model_served, model_requested != '', model_requested, name) AS what,
     subject,
     actor,
-    arrayStringConcat(act_chain, ' > ') AS acted_for,
+    arrayStringConcat(act_chain, ' > ') AS acting_chain,
     authorization,
     target_system,
     agent,
@@ -85,6 +85,7 @@ SELECT
         if(escalation_reason = '', '', 'escalated: ' || escalation_reason),
         review_verdict,
         if(reviewer = '', '', 'by ' || reviewer),
+        if(review_minutes IS NULL, '', toString(review_minutes) || ' min'),
         if(outcome = '', '', 'outcome ' || outcome)]), ', ') AS said,
     attempt,
     duration_ms,

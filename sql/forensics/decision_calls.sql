@@ -25,10 +25,11 @@ WITH
     ),
     told AS
     (
-        SELECT event_id, any(tool) AS tool, any(attempt) AS attempt, any(status) AS status
+        SELECT event_id, tool, attempt, status
         FROM events
         WHERE tenant = {tenant:String} AND event_id IN (SELECT event_id FROM leaves)
-        GROUP BY event_id
+        ORDER BY kafka_partition, kafka_offset, frame_index
+        LIMIT 1 BY event_id
     )
 SELECT
     ts,

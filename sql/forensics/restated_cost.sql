@@ -51,7 +51,7 @@ SELECT
     newer_id AS price_restated,
     count() AS calls,
     countIf(NOT restatable) AS not_restated,
-    sumIf(cost, restatable) AS cost_then,
+    coalesce(sumIf(cost, restatable), 0) AS cost_then,
     sumIf(newer_cost, restatable) AS cost_restated,
     cost_restated - cost_then AS difference
 FROM restated

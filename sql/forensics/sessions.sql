@@ -9,32 +9,34 @@
 -- param hours: UInt32 = 24
 --     sessions that were silent for longer are not shown
 --
--- Across every runtime, in one place: what each session does, or did last. A session without an id is shown by its
--- decision. `waiting` = handed to a human and not reviewed since; `done` = an outcome was told; `silent` = no event for
--- five minutes.
+-- Across every runtime, in one place: what each session does, or did last. An event without a session is shown in that of
+-- its decision; a decision without one stands for itself. `waiting` = handed to a human and not reviewed since, `done` =
+-- an outcome was the last thing told, `silent` = no event for five minutes.
 
 WITH
     seen AS
     (
         SELECT
-            if(session_id != '', session_id, if(decision_key != '', decision_key, decision_id)) AS session,
+            if(session_id != '', session_id, max(session_id) OVER (PARTITION BY decision)) AS session,
             ts + toIntervalMicrosecond(toUInt64(duration_ms * 1000)) AS ended_at,
             *
-        FROM events
-        WHERE tenant = {tenant:String}
-          AND ({agent:String} = '' OR agent = {agent:String})
-          AND ts <= {at:DateTime64(6, 'UTC')}
-          AND ts > {at:DateTime64(6, 'UTC')} - toIntervalHour({hours:UInt32})
-          AND (session_id != '' OR decision_key != '' OR decision_id != '')
-        ORDER BY kafka_partition, kafka_offset, frame_index
-        LIMIT 1 BY event_id
+        FROM
+        (
+            SELECT *
+            FROM decision_events
+            WHERE tenant = {tenant:String}
+              AND ts <= {at:DateTime64(6, 'UTC')}
+              AND ts > {at:DateTime64(6, 'UTC')} - toIntervalHour({hours:UInt32})
+            ORDER BY kafka_partition, kafka_offset, frame_index
+            LIMIT 1 BY event_id
+        )
     )
 SELECT
-    session,
+    if(session != '', session, decision) AS session_id,
     argMaxIf(agent, ts, agent != '') AS agent,
     argMaxIf(runtime, ts, runtime != '') AS runtime,
     multiIf(
-        countIf(outcome != '') > 0, 'done',
+        maxIf(ts, outcome != '') = max(ts), 'done',
         maxIf(ts, kind = 'escalation' OR escalation_reason != '') > maxIf(ts, kind = 'review'), 'waiting',
         dateDiff('second', max(ended_at), {at:DateTime64(6, 'UTC')}) >= 300, 'silent',
         'working') AS state,
@@ -45,10 +47,11 @@ SELECT
     argMaxIf(subject, ts, subject != '') AS subject,
     min(ts) AS started_at,
     max(ended_at) AS last_at,
-    uniqExactIf(decision_key, decision_key != '') AS decisions,
+    uniqExact(decision) AS decisions,
     count() AS events,
     countIf(kind = 'tool_call') AS tool_calls,
     countIf(kind = 'tool_call' AND status != 'ok') AS tool_errors
 FROM seen
-GROUP BY session
-ORDER BY last_at DESC, session;
+GROUP BY session_id
+HAVING {agent:String} = '' OR has(groupUniqArray(seen.agent), {agent:String})
+ORDER BY last_at DESC, session_id;

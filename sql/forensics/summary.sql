@@ -22,27 +22,10 @@ WITH
           AND started_at >= {since:DateTime64(6, 'UTC')}
           AND started_at < {until:DateTime64(6, 'UTC')}
     ),
-    merged AS
-    (
-        SELECT decision_key, max(merged_into) AS elected
-        FROM decision_facts
-        WHERE tenant = {tenant:String} AND state = 'merged'
-        GROUP BY decision_key
-    ),
-    linked AS
-    (
-        SELECT decision_id, argMin(decision_key, kafka_offset) AS elected
-        FROM decision_links
-        WHERE tenant = {tenant:String}
-        GROUP BY decision_id
-    ),
     raw AS
     (
-        SELECT
-            if(decision_key != '', decision_key, if(decision_id != '', decision_id, event_id)) AS key,
-            if(decision_key != '', '', decision_id) AS alias,
-            ts, kind, status, escalation_reason, outcome, review_verdict, event_id
-        FROM events
+        SELECT decision, ts, kind, status, escalation_reason, outcome, review_verdict, event_id
+        FROM decision_events
         WHERE tenant = {tenant:String}
         ORDER BY kafka_partition, kafka_offset, frame_index
         LIMIT 1 BY event_id
@@ -50,7 +33,7 @@ WITH
     counted AS
     (
         SELECT
-            multiIf(merged.elected != '', merged.elected, linked.elected != '', linked.elected, raw.key) AS decision,
+            decision,
             count() AS events,
             countIf(kind = 'escalation' OR escalation_reason != '') > 0 AS escalated,
             countIf(kind = 'review') AS reviews,
@@ -60,10 +43,8 @@ WITH
             countIf(kind = 'retrieval') AS retrievals,
             argMaxIf(outcome, (ts, event_id), outcome != '') AS last_outcome
         FROM raw
-        LEFT JOIN merged ON merged.decision_key = raw.key
-        LEFT JOIN linked ON linked.decision_id = raw.alias
+        WHERE decision IN (SELECT decision_key FROM told)
         GROUP BY decision
-        HAVING decision IN (SELECT decision_key FROM told)
     ),
     sums AS
     (
