@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
 
 import pytest
 from genai_prices import Usage, data_snapshot
@@ -11,10 +12,9 @@ from genai_prices.types import ModelInfo, Provider
 
 from waterline.schemas.events import Event, Kind
 from waterline.schemas.facts import PriceState
-from waterline.streams.price_list import numbered, wanted
-from waterline.streams.price_table import TIERS, table_versions
-from waterline.streams.price_list import _by_key
 from waterline.schemas.settings import Settings
+from waterline.streams.price_list import _by_key, numbered, wanted
+from waterline.streams.price_table import TIERS, table_versions
 from waterline.streams.steps.cost import leaf_of
 from waterline.streams.steps.entry import money
 from waterline.streams.steps.moment import EPOCH, micros
@@ -28,14 +28,14 @@ def book() -> PriceBook:
     return PriceBook(numbered(wanted(Settings(prices_file="")), EPOCH))
 
 
-def cost(book: PriceBook, ts: datetime = NOW, **fields: object) -> Decimal | None:
-    event = Event(tenant="t", kind=Kind.MODEL_CALL, ts=ts, **fields)  # type: ignore[arg-type]
+def cost(book: PriceBook, ts: datetime = NOW, **fields: Any) -> Decimal | None:
+    event = Event(tenant="t", kind=Kind.MODEL_CALL, ts=ts, **fields)
     found = leaf_of(event, micros(ts), micros(NOW), book)
     assert found is not None
     return money(found[0].cost) if found[0].base == PriceState.PRICED else None
 
 
-CACHED = {"tokens_input": 2, "tokens_cache_read": 47_105, "tokens_cache_write_5m": 1_076, "tokens_output": 714}
+CACHED: dict[str, Any] = {"tokens_input": 2, "tokens_cache_read": 47_105, "tokens_cache_write_5m": 1_076, "tokens_output": 714}
 
 
 def test_a_cached_prompt_costs_what_its_classes_cost(book: PriceBook) -> None:

@@ -14,6 +14,7 @@ from waterline.schemas.events import Event, Kind, Outcome, Status, Verdict
 from waterline.streams.steps.decision import CHUNK, Decision
 from waterline.streams.steps.entry import decode_entries, encode_entries
 from waterline.streams.steps.limits import Limits
+from waterline.streams.steps.moment import SECOND, micros
 from waterline.streams.steps.snapshot import cost_fact, snapshot
 
 WORDS = st.sampled_from(["", "", "a", "b"])
@@ -107,16 +108,14 @@ def test_a_decision_read_from_disk_goes_on_as_before(sent: list[Event], cut: int
     assert after.revision == before.revision
     if cut:
         assert snapshot(after) == snapshot(before)
-    for more in (before, after):
+    for decision in (before, after):
         for one in sent[cut:]:
-            more.apply(one, *times(one), small_book())
+            decision.apply(one, *times(one), small_book())
     assert snapshot(after) == snapshot(before)
     assert leaves(after) == leaves(before)
 
 
 def times(one: Event) -> tuple[int, int, int]:
-    from waterline.streams.steps.moment import SECOND, micros
-
     assert one.received_at is not None
     ts, received = micros(one.ts), micros(one.received_at)
     return ts, received, min(ts, received + 300 * SECOND)
@@ -182,7 +181,8 @@ def test_memory_is_bounded_and_sums_stay() -> None:
     limits = Limits(decision_ids=2 * CHUNK)
     decision = decide([], limits)
     for n in range(20 * CHUNK):
-        decision.apply(one := call(n, span_id=f"{n:016x}", response_id=f"r{n}"), *times(one), small_book())
+        one = call(n, span_id=f"{n:016x}", response_id=f"r{n}")
+        decision.apply(one, *times(one), small_book())
         decision.changed.clear()
         decision.ledger.dirty.clear()
     assert len(decision.ids) <= 3 * CHUNK

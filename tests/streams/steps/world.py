@@ -86,7 +86,13 @@ def event(kind: Kind = Kind.MODEL_CALL, at: float = 0.0, key: str = "k", **field
 
 def call(at: float = 0.0, **fields: Any) -> Event:
     """A model call of 1,000 input and 100 output tokens: 0.0028 USD in the small book."""
-    given = {"provider": "openai", "model_served": "gpt", "tokens_input": 1000, "tokens_output": 100, "source": "otlp"}
+    given: dict[str, Any] = {
+        "provider": "openai",
+        "model_served": "gpt",
+        "tokens_input": 1000,
+        "tokens_output": 100,
+        "source": "otlp",
+    }
     return event(Kind.MODEL_CALL, at, **(given | fields))
 
 
