@@ -10,7 +10,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -26,6 +26,8 @@ LOOK_AGAIN_S = 0.5
 
 Lane = tuple[str, int]
 """A topic and a partition of it."""
+Held = Mapping[Lane, tuple[int, int]]
+"""The first offset of a partition and the one after its last."""
 Row = Mapping[str, Any]
 
 
@@ -58,18 +60,32 @@ class Proof:
         return not self.problems
 
 
+class Source(Protocol):
+    """What the proof asks of Kafka."""
+
+    def held(self) -> Held: ...
+
+    def with_records(self, wanted: Held) -> set[Lane]: ...
+
+
 class Kafka:
     """What the brokers say of the stored topics. Reads only what is committed, joins no group, commits nothing."""
 
     def __init__(self, config: Settings) -> None:
-        own = {"group.id": "waterline-verify", "enable.auto.commit": False, "enable.partition.eof": True, "log_level": 0}
+        own = {
+            "group.id": "waterline-verify",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "log_level": 0,
+            "fetch.wait.max.ms": 50,
+        }
         self.consumer = Consumer({**kafka_config(config), **own, "isolation.level": "read_committed"})
 
     def close(self) -> None:
         self.consumer.close()
 
-    def held(self) -> dict[Lane, tuple[int, int]]:
-        """(first offset, offset after the last) of every partition. Raises Transient."""
+    def held(self) -> Held:
+        """Of every partition of the stored topics. Raises Transient."""
         try:
             known = self.consumer.list_topics(timeout=ASK_S).topics
             names = [topic.name for topic in STORED if topic.name in known]
@@ -82,28 +98,37 @@ class Kafka:
         begin, end = self.consumer.get_watermark_offsets(TopicPartition(*lane), timeout=ASK_S, cached=False)
         return int(begin), int(end)
 
-    def holds_records(self, lane: Lane, first: int, end: int) -> bool:
-        """Whether a record lies at an offset from `first` on and below `end`. Raises Transient."""
-        self.consumer.assign([TopicPartition(*lane, first)])
+    def with_records(self, wanted: Held) -> set[Lane]:
+        """Those of the partitions that hold a record at one of the offsets. Asked of all at once. Raises Transient."""
+        found: set[Lane] = set()
+        open_lanes = set(wanted)
         deadline = time.monotonic() + ASK_S
+        self.consumer.assign([TopicPartition(*lane, first) for lane, (first, _) in wanted.items()])
         try:
-            while (left := deadline - time.monotonic()) > 0:
-                message = self.consumer.poll(left)
-                if message is None:
-                    continue
-                error = message.error()
-                if error is None:
-                    return int(message.offset() or 0) < end
-                if error.code() == KafkaError._PARTITION_EOF:
-                    return False
-                if not error.retriable():
-                    raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{lane[0]}/{lane[1]} cannot be read: {error.str()}")
+            while open_lanes and (left := deadline - time.monotonic()) > 0:
+                for message in self.consumer.consume(1000, min(left, 0.1)):
+                    lane = str(message.topic()), int(message.partition() or 0)
+                    if error := message.error():
+                        if error.code() != KafkaError._PARTITION_EOF:
+                            self._refuse(lane, error)
+                            continue
+                    elif lane in open_lanes and int(message.offset() or 0) < wanted[lane][1]:
+                        found.add(lane)
+                    open_lanes.discard(lane)
         finally:
             self.consumer.unassign()
-        raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{lane[0]}/{lane[1]} was not answered in {ASK_S:.0f} s")
+        if open_lanes:
+            topic, partition = min(open_lanes)
+            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{topic}/{partition} was not answered in {ASK_S:.0f} s")
+        return found
+
+    @staticmethod
+    def _refuse(lane: Lane, error: KafkaError) -> None:
+        if not error.retriable():
+            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{lane[0]}/{lane[1]} cannot be read: {error.str()}")
 
 
-def prove(kafka: Kafka, client: Client, wait_s: float, told: Callable[[int], None] = lambda left: None) -> Proof:
+def prove(kafka: Source, client: Client, wait_s: float, told: Callable[[int], None] = lambda left: None) -> Proof:
     """Waits up to `wait_s` for what is in flight; `told` hears how many offsets are left. Raises Transient."""
     held = kafka.held()
     deadline = time.monotonic() + wait_s
@@ -136,14 +161,11 @@ def _ask(client: Client, name: str) -> Sequence[dict[str, Any]]:
     return questions.ask(client, questions.find(name, questions.load())).rows
 
 
-def in_flight(kafka: Kafka, held: Mapping[Lane, tuple[int, int]], rows: Mapping[Lane, Row]) -> dict[Lane, int]:
+def in_flight(kafka: Source, held: Held, rows: Mapping[Lane, Row]) -> dict[Lane, int]:
     """Offsets that are not in the ledger, of partitions where records lie at them."""
-    found: dict[Lane, int] = {}
-    for lane, (begin, end) in held.items():
-        first = max(begin, rows[lane]["next_offset"] if lane in rows else 0)
-        if first < end and kafka.holds_records(lane, first, end):
-            found[lane] = end - first
-    return found
+    above = {lane: (max(begin, rows[lane]["next_offset"] if lane in rows else 0), end) for lane, (begin, end) in held.items()}
+    above = {lane: (first, end) for lane, (first, end) in above.items() if first < end}
+    return {lane: above[lane][1] - above[lane][0] for lane in (kafka.with_records(above) if above else ())}
 
 
 def examine(rows: Mapping[Lane, Row], letters_in_flight: bool) -> list[Problem]:
@@ -163,7 +185,7 @@ def examine(rows: Mapping[Lane, Row], letters_in_flight: bool) -> list[Problem]:
     return found
 
 
-def unread(held: Mapping[Lane, tuple[int, int]], rows: Mapping[Lane, Row]) -> list[Problem]:
+def unread(held: Held, rows: Mapping[Lane, Row]) -> list[Problem]:
     """What Kafka deleted before the sink had read it. Pure."""
     found: list[Problem] = []
     for lane, (begin, _) in held.items():
@@ -184,9 +206,7 @@ SUMS = {"records": "records", "ticks": "ticks", "rows": "present_rows", "copies"
 SUMS |= {"buried": "buried", "missing": "missing_rows"}
 
 
-def lines(
-    held: Mapping[Lane, tuple[int, int]], rows: Mapping[Lane, Row], twice: Mapping[Lane, Row], flying: Mapping[Lane, int]
-) -> list[dict[str, Any]]:
+def lines(held: Held, rows: Mapping[Lane, Row], twice: Mapping[Lane, Row], flying: Mapping[Lane, int]) -> list[dict[str, Any]]:
     """One line for each topic. Pure."""
     told: list[dict[str, Any]] = []
     for topic in sorted({lane[0] for lane in [*held, *rows]}):

@@ -174,12 +174,13 @@ LETTERS = [
 ] * 2  # fmt: skip
 
 
-def ranges(first: int, last: int, rows: int, buried: int = 0, copied: Sequence[str] = ()) -> Written:
-    """`copied` are the ids of events that came again, one in each record from `first` on."""
+def ranges(first: int, last: int, rows: int, buried: int = 0, copied: Sequence[str] = (), number: int | None = None) -> Written:
+    """`copied` are the ids of events that came again, one in each record from `first` on; `number` the producer's first."""
+    number = first if number is None else number
     return Written(
         topic="agent.events", partition=PARTITION, first=first, last=last, records=last - first + 1, ticks=0, rows=rows,
         copies=len(copied), buried=buried, copied=[Copied(first + n, 0, event_id) for n, event_id in enumerate(copied)],
-        producers=[Numbered("c-1", first, last, last - first + 1)],
+        producers=[Numbered("c-1", number, number + last - first, last - first + 1)],
         encoder="1", begin_offset=0, end_offset=last + 1, written_at=at(last),
     )  # fmt: skip
 

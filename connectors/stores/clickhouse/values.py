@@ -45,7 +45,10 @@ def read_time(text: str, now: datetime | None = None) -> datetime:
             at -= timedelta(days=1)
         if told["count"]:
             distance = timedelta(**{UNITS[told["unit"]]: int(told["count"])})
-            at = at + distance if told["sign"] == "+" else at - distance
+            try:
+                at = at + distance if told["sign"] == "+" else at - distance
+            except OverflowError:
+                raise ValueError(f"{text!r} is not a time that a calendar has") from None
         return at
     try:
         at = datetime.fromisoformat(text.strip())
