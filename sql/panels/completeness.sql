@@ -7,18 +7,18 @@
 SELECT
     multiIf(
         count() = 0, 'nothing yet',
-        min(complete) = 0, 'incomplete',
-        sum(in_flight) > 0, 'complete so far',
+        min(c.complete) = 0, 'incomplete',
+        sum(c.in_flight) > 0, 'complete so far',
         'complete') AS verdict,
     count() AS partitions,
-    sum(present_rows) AS stored_rows,
-    sum(missing_rows) AS missing_rows,
-    sum(surplus_rows) AS surplus_rows,
-    sum(length(gaps) + length(overlaps) + length(holes)) AS breaks,
-    sum(in_flight) AS in_flight,
-    sum(copies) AS copies,
-    sum(buried) AS buried,
-    max(observed_at) AS observed_at
-FROM completeness
+    sum(c.present_rows) AS stored_rows,
+    sum(c.missing_rows) AS missing_rows,
+    sum(c.surplus_rows) AS surplus_rows,
+    sum(length(c.gaps) + length(c.overlaps) + length(c.holes)) AS breaks,
+    sum(c.in_flight) AS in_flight,
+    sum(c.copies) AS copies,
+    sum(c.buried) AS buried,
+    max(c.observed_at) AS observed_at
+FROM completeness AS c
 WHERE ({topic:String} = '' OR topic = {topic:String})
   AND (ranges > 0 OR end_offset > 0);

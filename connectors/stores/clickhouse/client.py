@@ -6,6 +6,7 @@ in an input format: no parsing, no copy. Both tell errors apart by ClickHouse's 
 
 import http.client
 import json
+import logging
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,9 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 
 from waterline.schemas.errors import ErrorCode, Permanent, Transient
 from waterline.schemas.settings import Settings, settings
+
+# the driver logs what it raises; who catches it says it
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 CONNECT_S = 5.0
 ANSWER_S = 120.0
