@@ -7,23 +7,23 @@ that was applied since, the committed state is loaded again, and the same record
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sized
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 from confluent_kafka import KafkaException
 from msgspec import Struct, field
 
-from waterline.schemas.changelog import PLACE, RESERVED, Place
+from waterline.schemas.changelog import PLACE
 from waterline.schemas.faults import Guard as Switch
 from waterline.schemas.faults import Point, crash, without
 from waterline.schemas.frames import H_PRODUCER, H_SEQ
 from waterline.schemas.identity import partition_of
 from waterline.streams.changelog import Unsettled
-from waterline.streams.cold import CopyFailed, LocalCopy
+from waterline.streams.cold import CopyFailed
 from waterline.streams.guard import FoldBug, Guard, TooManyBugs, drain
-from waterline.streams.steps.fold import Changes, Fold
+from waterline.streams.state import State
+from waterline.streams.steps.fold import Changes
 from waterline.streams.writer import Aborted, Fenced, Headers, Record, Writer
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ log = structlog.get_logger("streams")
 
 PLACE_EVERY_S = 60.0
 BACKOFF_S = (0.1, 0.5, 1.0, 2.0, 5.0)
-CHILL_BLOCK = 10_000
 
 Event = Any
 """faust.Event, which is not typed"""
@@ -68,13 +67,11 @@ class Partition:
         self.doing = "fencing"
         self.trouble = ""
         self.moved_at = time.monotonic()
-        self.applied: dict[str, int] = {}
         self.idle = asyncio.Event()
         self.writer = Writer(stage.config, f"{stage.group}-{stage.name}-{number}", stage.changelog.topic, number)
-        self.copy = LocalCopy(stage.folder / f"{stage.name}-{number:03d}", identity)
+        path = stage.folder / f"{stage.name}-{number:03d}"
+        self.state = State(stage.changelog, number, partial(stage.fold, number, stage.partitions), path, identity)
         self._guard = Guard(stage.inputs, stage.bugs_in_a_row, lambda code: stage.meter.buried(code).inc())
-        self._fold: Fold | None = None
-        self._sequences: dict[str, int] = {}
         self._placed_at = time.monotonic()
         self._queue: deque[Event] = deque()
         self._more, self._room, self._awake = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -108,7 +105,7 @@ class Partition:
         for task in (self._task, self._flight):
             if task:
                 task.cancel()
-        self.copy.close()
+        self.state.copy.close()
 
     async def offer(self, events: list[Event]) -> None:
         """Queues events, waiting while the queue is full."""
@@ -118,11 +115,6 @@ class Partition:
         if self._awake.is_set():
             self._queue.extend(events)
             self._more.set()
-
-    @property
-    def states(self) -> int:
-        """States in memory, as the fold counts them if it does."""
-        return len(self._fold) if isinstance(self._fold, Sized) else len(self.copy.hot_keys)
 
     async def _live(self) -> None:
         try:
@@ -181,9 +173,8 @@ class Partition:
 
     def _digest(self, events: list[Event]) -> Batch:
         """Applies events to the fold. Those of an assignment that is over are left: they come again, to whoever owns them."""
-        assert self._fold is not None
         batch, changes = Batch(events, begun=time.monotonic()), Changes()
-        generation, applied, fold = self.stage.generation(), self.applied, self._fold
+        generation, applied, fold = self.stage.generation(), self.state.applied, self.state.fold
         skip = not without(Switch.APPLIED)
         for event in events:
             message = event.message
@@ -203,22 +194,20 @@ class Partition:
     def _pack(self, batch: Batch, changes: Changes) -> None:
         if not (changes.puts or changes.outs or (batch.frames and time.monotonic() - self._placed_at > PLACE_EVERY_S)):
             return
-        sequences = self._sequences
         for out in changes.outs:
             topic = out.topic.name
             partition = partition_of(out.key, self.stage.partitions_of(topic))
-            lane = f"{topic}/{partition}"
-            sequence = sequences[lane] = sequences.get(lane, -1) + 1
-            headers: Headers = [*out.headers, (H_PRODUCER, self._producer), (H_SEQ, b"%d" % sequence)]
+            sequence = b"%d" % self.state.sequence(topic, partition)
+            headers: Headers = [*out.headers, (H_PRODUCER, self._producer), (H_SEQ, sequence)]
             batch.facts.append(Record(topic, partition, out.key, out.value, headers))
         batch.state, batch.cold = changes.puts, changes.cold
-        batch.state[PLACE] = msgspec.json.encode(Place(applied=self.applied, sequences=sequences))
+        batch.state[PLACE] = self.state.place()
 
     def _take_off(self, batch: Batch) -> None:
         if not batch.state:
             self._acknowledge(batch)
             return
-        self.copy.lay(batch.state)
+        self.state.copy.lay(batch.state)
         self._flight = asyncio.create_task(self._fly(batch))
 
     async def _fly(self, batch: Batch) -> None:
@@ -235,13 +224,13 @@ class Partition:
         if failure:
             self.trouble = failure
             raise RolledBack([], failure)
-        self.copy.lift()
+        self.state.copy.lift()
 
     def _commit(self, batch: Batch) -> str:
         """In a thread: the transaction, then the local copy. Why the copy could not be written, or nothing."""
         covered = self.writer.write(batch.facts, batch.state)
         try:
-            self.copy.write(batch.state, batch.cold, covered)
+            self.state.copy.write(batch.state, batch.cold, covered)
         except CopyFailed as failure:
             return str(failure)
         crash(Point.COPY_WRITTEN)
@@ -291,24 +280,7 @@ class Partition:
 
     def _load(self) -> None:
         began = time.monotonic()
-        changelog = self.stage.changelog
-        stop = changelog.ends([self.number])[self.number]
-        kept = self.copy.open(changelog.start(self.number), stop)
-        changelog.read(self.number, self.copy.covered, stop, self.copy.catch_up)
-        fold = self.stage.fold(self.number, self.stage.partitions, self.copy)
-        place = Place()
-        cold: dict[bytes, bytes] = {}
-        for key, value in self.copy.hot():
-            if key == PLACE:
-                place = msgspec.json.decode(value, type=Place)
-            elif not key.startswith(RESERVED) and not fold.load(key, value):
-                cold[key] = value
-                if len(cold) >= CHILL_BLOCK:
-                    self.copy.chill(cold)
-                    cold.clear()
-        if cold:
-            self.copy.chill(cold)
-        self._fold, self.applied, self._sequences = fold, place.applied, place.sequences
+        kept = self.state.load()
         self.stage.meter.recovered("copy" if kept else "changelog", time.monotonic() - began)
 
     def __str__(self) -> str:

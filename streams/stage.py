@@ -107,7 +107,7 @@ class Stage:
     def places(self) -> dict[tuple[str, int], int | None]:
         """(topic, partition) -> offset to go on from, None for the beginning."""
         return {
-            (topic, number): partition.applied[topic] + 1 if topic in partition.applied else None
+            (topic, number): partition.state.applied[topic] + 1 if topic in partition.state.applied else None
             for number, partition in self.owned.items()
             for topic in self.inputs
         }

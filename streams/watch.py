@@ -100,7 +100,7 @@ class Watch:
                     high = consumer.highwater(at) or 0
                 except (KafkaError, TimeoutError):
                     continue
-                applied = partition.applied.get(topic, -1)
+                applied = partition.state.applied.get(topic, -1)
                 fetched = consumer.fetched.get(at, -1)
                 fresh[at] = 0 if position >= high and fetched <= applied else max(high - 1 - applied, 1)
                 self._since(at, partition, fresh[at])
@@ -111,7 +111,7 @@ class Watch:
         self._lags = fresh
         for stage in self._stages:
             owned = list(stage.owned.values())
-            self._meters["streams_states"].labels(stage.name).set(sum(partition.states for partition in owned))
+            self._meters["streams_states"].labels(stage.name).set(sum(len(partition.state) for partition in owned))
             for doing in DOINGS:
                 count = sum(partition.doing == doing for partition in owned)
                 self._meters["streams_partitions"].labels(stage.name, doing).set(count)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -200,14 +200,18 @@ async def go_on(app: faust.App, stages: Sequence[Stage]) -> None:
     """
     for stage in stages:
         await stage.settled()
-    if not without(Guard.APPLIED):
-        places: Mapping[TP, int | None] = {TP(*at): place for stage in stages for at, place in stage.places().items()}
-        unread = [at for at, place in places.items() if place is None]
-        first = await app.consumer.earliest_offsets(*unread) if unread else {}
-        goals = {at: first[at] if place is None else place for at, place in places.items()}
+    places = {TP(*at): place for stage in stages for at, place in stage.places().items()}
+    if places and not without(Guard.APPLIED):
         consumer: Any = app.consumer
-        if goals:
-            await consumer._commit(goals)
-            await consumer.seek_wait(goals)
+        first, end = await consumer.earliest_offsets(*places), await consumer.highwaters(*places)
+        for at, place in places.items():
+            if place is not None and place > end[at]:
+                reason = f"{at.topic} {at.partition} ends at {end[at]}, but the state has it up to {place}"
+                stages[0].die(f"{reason}: the topic was made anew or lost its end; its changelogs must go with it", bug=True)
+            elif place is not None and place < first[at]:
+                log.error("records expired unread", topic=at.topic, partition=at.partition, records=first[at] - place)
+        goals = {at: first[at] if place is None else max(place, first[at]) for at, place in places.items()}
+        await consumer._commit(goals)
+        await consumer.seek_wait(goals)
     for stage in stages:
         stage.wake()

@@ -21,6 +21,7 @@ from waterline.schemas.changelog import RESERVED
 from waterline.schemas.events import Event, Kind
 from waterline.schemas.frames import encode_event, encode_frame, encode_tick, frame_headers, tick_headers
 from waterline.schemas.identity import partition_of, routing_key
+from waterline.schemas.topics import Topic
 from waterline.stack import kafka as broker
 from waterline.stack import ports, topics
 from waterline.stack.process import Child
@@ -52,11 +53,11 @@ class Arena:
         """Frames of events, each on its partition. `topic`: 0 events, 1 moved, 2 inputs (which nothing is expected of)."""
         for _ in range(frames):
             partition = self._random.randrange(self.partitions)
-            batch = [self._event(partition, self._random.randrange(decisions)) for _ in range(lines)]
+            batch = [self.event(partition, self._random.randrange(decisions)) for _ in range(lines)]
             self.produce(encode_frame(map(encode_event, batch)), partition, lines, topic)
         self._producer.flush()
 
-    def _event(self, partition: int, decision: int) -> Event:
+    def event(self, partition: int, decision: int) -> Event:
         salt = 0
         while partition_of(routing_key("acme", key := f"d{decision}.{salt}"), self.partitions) != partition:
             salt += 1
@@ -78,8 +79,30 @@ class Arena:
     def produce(self, value: bytes, partition: int, lines: int, topic: int = 0) -> None:
         headers = frame_headers("acme", lines, "arena", self.sent)
         name = self.topics.inputs[topic].name
-        self._producer.produce(name, value, partition=partition, headers=list(headers))
+        self._producer.produce(name, value, partition=partition, headers=[*headers])
         self._producer.poll(0)
+
+    def forget(self) -> None:
+        """What was made but not sent."""
+        self.counts.clear()
+        self.totals.clear()
+        self.sent = 0
+
+    def open_transaction(self) -> Producer:
+        """Someone's transaction on every partition of the events, that is not ended."""
+        ghost = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": f"{self.topics.prefix}-ghost"})
+        ghost.init_transactions(10)
+        ghost.begin_transaction()
+        for partition in range(self.partitions):
+            ghost.produce(self.topics.inputs[0].name, b"ghost", partition=partition)
+        ghost.flush()
+        return ghost
+
+    def make_anew(self, topic: Topic) -> None:
+        admin = broker.admin(self.bootstrap)
+        for future in admin.delete_topics([topic.name]).values():
+            future.result(30)
+        until(lambda: bool(topics.create(admin, self.partitions, 1, [topic])), lambda: f"{topic.name} does not come back")
 
     def tick(self, times: int = 1) -> None:
         for n in range(times):
@@ -88,13 +111,13 @@ class Arena:
                     self.topics.inputs[0].name,
                     encode_tick(START + timedelta(seconds=self.sent + n)),
                     partition=partition,
-                    headers=list(tick_headers("arena", n)),
+                    headers=[*tick_headers("arena", n)],
                 )
         self._producer.flush()
 
     # workers
 
-    def start(self, **environment: str) -> Child:
+    def start(self, prefix: str = "", **environment: str) -> Child:
         """A worker with a health port of its own; environment names lack `WATERLINE_`."""
         port = ports.pick()
         mine = {
@@ -105,7 +128,7 @@ class Arena:
             "WATERLINE_STREAMS_BATCH_FRAMES": "10",
         } | {f"WATERLINE_{name.upper()}": value for name, value in environment.items()}
         log = self.home / f"worker-{len(self.workers)}.log"
-        worker = Child("streams", [sys.executable, "-m", "bench.counting", self.topics.prefix], log, mine)
+        worker = Child("streams", [sys.executable, "-m", "bench.counting", prefix or self.topics.prefix], log, mine)
         self.workers.append(worker)
         self.ports.append(port)
         worker.start()
@@ -193,7 +216,9 @@ class Arena:
         try:
             found = consumer.list_topics(topic, timeout=10).topics[topic].partitions
             consumer.assign([TopicPartition(topic, partition, 0) for partition in found])
-            messages, ended, deadline = [], set(), time.monotonic() + WAIT_S
+            messages: list[Message] = []
+            ended: set[int | None] = set()
+            deadline = time.monotonic() + WAIT_S
             while len(ended) < len(found):
                 assert time.monotonic() < deadline, f"{topic} does not come to its end"
                 for message in consumer.consume(1000, 0.05):
@@ -212,7 +237,7 @@ class Arena:
         for key, count in self.counts.items():
             wrong["wrong states"] += states.get(key) != (count, self.totals[key])
         seen: dict[str, int] = defaultdict(int)
-        lanes: dict[tuple[bytes, int], int] = defaultdict(lambda: -1)
+        lanes: dict[tuple[object, int], int] = defaultdict(lambda: -1)
         for message in self.facts():
             told = json.loads(message.value() or b"")
             wrong["repeated facts"] += told["revision"] <= seen[told["decision_key"]]
