@@ -25,10 +25,10 @@ Series = dict[str, list[PriceVersion]]
 
 def wanted(settings: Settings) -> Series:
     """All prices as they should be: the table, with the override file's lines in the place of what they override."""
-    series = _by_key(table_versions())
     path = Path(settings.prices_file).expanduser() if settings.prices_file else None
     overrides = [Override(HUMAN, f"{ANYONE}/{ANYONE}", Conditions(), EPOCH, {"review_ms": hourly(_rate(settings))})]
     overrides += read_overrides(path) if path else []
+    series = _by_key(table_versions())
     book = PriceBook(numbered(series, EPOCH))
     siblings: dict[tuple[str, str], list[PriceVersion]] = {}
     for versions in series.values():

@@ -7,6 +7,7 @@ resolved here, once. Nothing is fetched: the table is the one that came with the
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -72,8 +73,13 @@ _CLAUSES: Mapping[type, str] = {
 Window = tuple[int, int]
 
 
-def table_versions() -> Iterator[PriceVersion]:
+@cache
+def table_versions() -> tuple[PriceVersion, ...]:
     """Every price of the table, without `price_id` and as known since ever."""
+    return tuple(_table_versions())
+
+
+def _table_versions() -> Iterator[PriceVersion]:
     for place, provider in enumerate(data_snapshot.get_snapshot().providers):
         for number, model in enumerate(provider.models):
             names = Names(

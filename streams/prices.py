@@ -31,19 +31,19 @@ _decode = msgspec.json.Decoder(PriceVersion).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def publish(settings: Settings, now: datetime) -> list[PriceVersion]:
+def publish(settings: Settings, now: datetime, topic: str = PRICE_VERSIONS.name) -> list[PriceVersion]:
     """Publish what changed, and return it. Raises `Permanent` for a wrong override file, `Transient` without Kafka."""
     prices = wanted(settings)
-    published = read(settings)
+    published = read(settings, topic)
     fresh = changes(prices, published, (now + NOTICE).replace(microsecond=0) if published else EPOCH)
     if fresh:
-        _produce(settings, fresh, f"prices-{now:%Y%m%dT%H%M%S}-{os.getpid()}")
+        _produce(settings, topic, fresh, f"prices-{now:%Y%m%dT%H%M%S}-{os.getpid()}")
     return fresh
 
 
-def read(settings: Settings) -> list[PriceVersion]:
+def read(settings: Settings, topic: str = PRICE_VERSIONS.name) -> list[PriceVersion]:
     """Every version in the topic."""
-    feed = Feed(settings)
+    feed = Feed(settings, topic)
     try:
         return feed.catch_up()
     finally:
@@ -53,21 +53,17 @@ def read(settings: Settings) -> list[PriceVersion]:
 class Feed:
     """Reads the topic from its beginning and goes on. Every worker has its own; nothing is committed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topic: str = PRICE_VERSIONS.name) -> None:
+        self._topic = topic
         config = {"group.id": "prices", "enable.auto.commit": False, "enable.partition.eof": True}
         self._consumer = Consumer({**kafka_config(settings), **config, "isolation.level": "read_committed"})
         self._behind: set[int] = set()
 
     def catch_up(self) -> list[PriceVersion]:
         """Waits until all that is in the topic is read."""
-        try:
-            listed = self._consumer.list_topics(PRICE_VERSIONS.name, TIMEOUT_S).topics[PRICE_VERSIONS.name]
-        except KafkaException as error:
-            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"cannot list {PRICE_VERSIONS.name}: {error}") from error
-        if listed.error is not None:
-            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{PRICE_VERSIONS.name}: {listed.error.str()}")
-        self._behind = set(listed.partitions)
-        self._consumer.assign([TopicPartition(PRICE_VERSIONS.name, n, OFFSET_BEGINNING) for n in listed.partitions])
+        partitions = self._partitions()
+        self._behind = set(partitions)
+        self._consumer.assign([TopicPartition(self._topic, n, OFFSET_BEGINNING) for n in partitions])
         found: list[PriceVersion] = []
         heard = time.monotonic()
         while self._behind:
@@ -75,16 +71,31 @@ class Feed:
             if messages:
                 heard = time.monotonic()
             elif time.monotonic() - heard > TIMEOUT_S:
-                raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"no answer about {PRICE_VERSIONS.name} in {TIMEOUT_S:.0f} s")
+                raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"no answer about {self._topic} in {TIMEOUT_S:.0f} s")
             found += self._versions(messages)
         return found
 
     def news(self, timeout_s: float = 0.0) -> list[PriceVersion]:
         """What came since; waits up to `timeout_s` for the first of it."""
-        return list(self._versions(self._consumer.consume(1000, timeout_s)))
+        first = self._consumer.poll(timeout_s)
+        return list(self._versions([first, *self._consumer.consume(1000, 0)])) if first is not None else []
 
     def close(self) -> None:
         self._consumer.close()
+
+    def _partitions(self) -> list[int]:
+        """Asks until the broker knows the topic: one that was just made may take a moment."""
+        until = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                listed = self._consumer.list_topics(self._topic, TIMEOUT_S).topics[self._topic]
+            except KafkaException as error:
+                raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"cannot list {self._topic}: {error}") from error
+            if listed.error is None:
+                return list(listed.partitions)
+            if time.monotonic() > until:
+                raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{self._topic}: {listed.error.str()}")
+            self._consumer.poll(0.1)
 
     def _versions(self, messages: Sequence[Message]) -> Iterator[PriceVersion]:
         for message in messages:
@@ -93,21 +104,21 @@ class Feed:
                 if error.code() == KafkaError._PARTITION_EOF and partition is not None:
                     self._behind.discard(partition)
                 elif not error.retriable():
-                    raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{PRICE_VERSIONS.name}: {error.str()}")
+                    raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{self._topic}: {error.str()}")
             elif value := message.value():
                 yield _decode(value)
 
 
-def _produce(settings: Settings, versions: Sequence[PriceVersion], producer_id: str) -> None:
+def _produce(settings: Settings, topic: str, versions: Sequence[PriceVersion], producer_id: str) -> None:
     producer = Producer({**kafka_config(settings), "enable.idempotence": True, "compression.type": "zstd", "linger.ms": 50})
-    partitions = len(producer.list_topics(PRICE_VERSIONS.name, TIMEOUT_S).topics[PRICE_VERSIONS.name].partitions)
+    partitions = len(producer.list_topics(topic, TIMEOUT_S).topics[topic].partitions)
     failed: list[str] = []
     sequences: dict[int, int] = {}
     for version in versions:
         partition = partition_of(version.provider.encode(), partitions)
         sequences[partition] = sequences.get(partition, -1) + 1
         producer.produce(
-            PRICE_VERSIONS.name,
+            topic,
             value=_encode(version),
             key=version.price_id.encode(),
             partition=partition,
