@@ -16,7 +16,7 @@ from msgspec import structs
 from waterline.schemas.dead_letter import WHOLE, DeadLetter, letter_id
 from waterline.schemas.errors import ErrorCode
 from waterline.schemas.frames import H_REPLAYS, BadLine, Frame, Headers
-from waterline.schemas.topics import DEAD_LETTERS
+from waterline.schemas.topics import DEAD_LETTERS, STORED
 from waterline.streams.cold import CopyFailed
 from waterline.streams.steps.fold import Changes, Fold, Out, Position
 
@@ -24,6 +24,9 @@ log = structlog.get_logger("streams")
 
 Parse = Callable[[bytes | None, Headers, int], Frame]
 CONSUMER = "streams"
+_BURIED_BY_THE_SINK = frozenset(topic.name for topic in STORED)
+"""Both readers give the same verdict on a line that cannot be parsed; the sink buries it, so that it is one dead letter."""
+
 
 _encode = msgspec.json.Encoder().encode
 
@@ -79,8 +82,9 @@ class Guard:
             if self.careful:
                 self._count(self._in_a_row + 1)
             raise FoldBug(record, WHOLE, error) from error
-        for bad in frame.bad:
-            self._bury(record, bad, into)
+        if record.topic not in _BURIED_BY_THE_SINK:
+            for bad in frame.bad:
+                self._bury(record, bad, into)
         at = Position(record.topic, record.partition, record.offset)
         if self.careful and frame.lines:
             return self._line_by_line(fold, record, at, frame, into)

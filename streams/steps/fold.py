@@ -66,7 +66,7 @@ class Fold(Protocol):
         ...
 
     def apply(self, at: Position, frame: Frame) -> None:
-        """Take in one frame. Must not raise for anything that is in the frame; its `bad` lines are already buried.
+        """Take in one frame. Must not raise for anything that is in the frame; its `bad` lines are not its business.
 
         Frames of one topic come in order and each one once. If it does raise, that is a bug: the fold is thrown away, and
         the frame comes again in parts (same `at`, some of the lines in order) so that only the line at fault is buried.
