@@ -31,6 +31,7 @@ class Point(_Named):
     # sink
     BEFORE_PLAN = "before_plan", "sink: a batch is collected, its range is written down nowhere"
     AFTER_PLAN = "after_plan", "sink: the range is in the commit metadata, nothing is inserted"
+    BEFORE_INSERT = "before_insert", "sink: a thread is about to send the rows"
     AFTER_INSERT = "after_insert", "sink: the rows are in, the range ledger is not"
     AFTER_LEDGER = "after_ledger", "sink: the ledger has the range, its dead letters are not produced"
     AFTER_LETTERS = "after_letters", "sink: the dead letters are handed over, perhaps not delivered"
@@ -58,7 +59,7 @@ class Guard(_Named):
     BELOW_FIRST = "below_first", "sink: the window is filled from below the plan; without it a retry finds its own rows"
     PRESENCE = "presence", "sink: a repeated range looks which rows are there; without it a forgotten token adds them again"
     FENCING = "fencing", "sink: a batch whose plan is refused is dropped; without it a woken zombie inserts"
-    DEADLINE = "deadline", "sink: nothing is sent unless Kafka was asked within the session; without it a woken zombie sends on"
+    DEADLINE = "deadline", "sink: nothing is sent long after the plan was committed; without it a woken zombie sends on"
     REVOCATION = "revocation", "sink: nothing is committed on revocation; without it an open plan is erased"
     FLUSH = "flush", "sink: dead letters are delivered before the commit; without it a crash loses them"
     # streams

@@ -17,6 +17,7 @@ from waterline.connectors.stores.clickhouse.batch import Record, receipt
 from waterline.connectors.stores.clickhouse.plan import Lane
 from waterline.schemas.dead_letter import DeadLetter, Stage, letter_id
 from waterline.schemas.errors import ErrorCode, Transient
+from waterline.schemas.faults import Guard, without
 from waterline.schemas.frames import H_REPLAYS, H_TENANT, BadLine
 from waterline.schemas.topics import DEAD_LETTERS
 
@@ -74,7 +75,8 @@ class Burial:
 
     def __init__(self, config: dict[str, Any], topic: str = DEAD_LETTERS.name) -> None:
         mine = {"acks": "all", "enable.idempotence": True, "partitioner": "murmur2_random", "compression.type": "lz4"}
-        self._producer = Producer(config | mine | {"message.max.bytes": LARGEST})
+        linger_ms = 60_000 if without(Guard.FLUSH) else 5
+        self._producer = Producer(config | mine | {"message.max.bytes": LARGEST, "linger.ms": linger_ms})
         self._topic = topic
 
     def bury(self, letters: Sequence[DeadLetter], deadline_s: float, wait: bool = True) -> None:

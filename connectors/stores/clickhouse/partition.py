@@ -35,11 +35,9 @@ class Phase(Enum):
     """The window is being read; records are collected meanwhile."""
     COLLECTING = auto()
     PLANNING = auto()
-    """A batch is cut; its plan is to be committed."""
+    """A batch is cut; its plan is to be committed, again at `retry_at` when writing it failed."""
     WRITING = auto()
     """A thread has the batch."""
-    WAITING = auto()
-    """Something that may pass went wrong; the same batch is tried again at `retry_at`."""
     HALTED = auto()
     """Only a person can go on; `reason` tells how."""
 
@@ -114,15 +112,19 @@ class Partition:
 
     def full(self) -> bool:
         """Whether collecting more would only cost memory."""
-        wanted = self.forced and self.forced[0].last >= self.covered
-        return not wanted and (self.rows >= self.limits.rows or self.size >= self.limits.size)
+        return not self.incomplete and (self.rows >= self.limits.rows or self.size >= self.limits.size)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a range that is already decided still has to be read to its end."""
+        return bool(self.forced) and self.forced[0].last >= self.covered
 
     def due(self, now: float, press: bool = False) -> bool:
         """Whether the next range can be cut; `press`: as soon as there is anything."""
         if self.phase is not Phase.COLLECTING or self.covered == self.first:
             return False
         if self.forced:
-            return self.covered > self.forced[0].last
+            return not self.incomplete
         if press or self.full() or self.resume_at is not None:
             return True
         linger = self.limits.linger_s if self.rows else self.limits.idle_s
@@ -181,7 +183,7 @@ class Partition:
         self.recovered()
 
     def failed(self, reason: str, now: float, phase: Phase) -> None:
-        """The step is to be repeated in a while: `phase` PLANNING or WAITING (COLLECTING: the commit of a finished range)."""
+        """Try again in a while, from `phase` on (COLLECTING: the commit of a finished range)."""
         self.failures += 1
         self.reason = reason
         self.retry_at = now + min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(self.failures - 1, 16))

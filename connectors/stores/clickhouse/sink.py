@@ -32,6 +32,7 @@ from waterline.schemas.topics import STORED, Topic
 
 GROUP = "sink"
 CHUNK = 200
+READERS = 2
 POLL_S = 0.05
 TOLD_S = 5.0
 """How often Kafka's offsets are noted in ClickHouse and the gauges are set."""
@@ -57,12 +58,12 @@ class Sink:
         self.store = ClickHouse(config)
         graves = [topic.name for topic in topics if topic.model is DeadLetter]
         self.burial = Burial(kafka_config(config), *graves)
-        deadline = 0.8 * config.sink_session_s
-        self.writer = Writer(self.store, self.burial, deadline, self._usable)
+        self.writer = Writer(self.store, self.burial, config.sink_session_s)
         self.pool = ThreadPoolExecutor(config.sink_inserts, thread_name_prefix="write")
+        self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self.finished: SimpleQueue[tuple[Partition, Job, Outcome]] = SimpleQueue()
         self.consumer = Consumer(self._consumer_config(group))
-        self.assignment = Assignment(self.consumer, self.store, self.forms, self.limits, config, self.pool)
+        self.assignment = Assignment(self.consumer, self.store, self.forms, self.limits, config, self.readers)
         self.meters = Meters()
         self._told = 0.0
 
@@ -88,10 +89,6 @@ class Sink:
             mine["group.instance.id"] = self.config.sink_instance
         return kafka_config(self.config) | mine
 
-    def _usable(self) -> bool:
-        """Whether Kafka was asked within the session, so that a lost partition would be known."""
-        return time.monotonic() - self.turned < self.config.sink_session_s
-
     # the loop
 
     def run(self) -> None:
@@ -102,7 +99,8 @@ class Sink:
             self._drain()
         finally:
             self.consumer.close()
-            self.pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (self.pool, self.readers):
+                pool.shutdown(wait=False, cancel_futures=True)
             self.burial.close(self.writer.deadline_s)
 
     def turn(self, starting: bool = True) -> None:
@@ -152,20 +150,29 @@ class Sink:
             log.warning("kafka", code=error.name(), reason=error.str())
 
     def _start(self, now: float) -> None:
-        partitions = self.assignment.partitions.values()
+        """Cut batches while threads are free, where records have waited longest first; stop reading where there are enough."""
+        partitions = list(self.assignment.partitions.values())
         press = sum(partition.held_bytes for partition in partitions) >= self.config.sink_memory
-        for partition in list(partitions):
+        due = [p for p in partitions if p.due(now, press) and self.assignment.settled(p)]
+        due.sort(key=lambda partition: partition.since or now)
+        for partition in due[: max(0, self._free(now))]:
+            partition.start(self.assignment.held(partition.lane), now)
+        for partition in partitions:
             if partition.phase is Phase.OPENING:
                 self.assignment.open(partition, now)
-            elif partition.phase is Phase.WAITING and now >= partition.retry_at and partition.job:
-                self._write(partition, partition.job)
-            elif partition.due(now, press) and self.assignment.settled(partition):
-                partition.start(self.assignment.held(partition.lane), now)
-            incomplete = bool(partition.forced) and partition.covered <= partition.forced[0].last
-            pressed = press and partition.held_bytes > 0 and not incomplete
+            pressed = press and partition.held_bytes > 0 and not partition.incomplete
             self.assignment.pause(partition, partition.phase is Phase.HALTED or partition.full() or pressed)
 
-    def _write(self, partition: Partition, job: Job) -> None:
+    def _free(self, now: float) -> int:
+        """Threads that no batch has or is about to have."""
+        taken = (
+            partition.phase is Phase.WRITING or (partition.phase is Phase.PLANNING and now >= partition.retry_at)
+            for partition in self.assignment.partitions.values()
+        )
+        return self.config.sink_inserts - sum(taken)
+
+    def _write(self, partition: Partition, job: Job, planned_at: float) -> None:
+        job.planned_at = planned_at
         partition.phase = Phase.WRITING
         self.pool.submit(self._work, partition, job)
 
@@ -197,39 +204,40 @@ class Sink:
                 self.meters.retries.labels(topic).inc()
                 if not partition.failures:
                     log.warning("not written, will try again", lane=str(partition.lane), reason=outcome.reason)
-                partition.failed(outcome.reason, now, Phase.WAITING)
+                partition.failed(outcome.reason, now, Phase.PLANNING)
 
     # committing
 
     def _commit(self, now: float) -> None:
         """One request for all partitions: the end of a finished range, the plan of the next one, or both at once."""
-        due: list[tuple[Partition, TopicPartition]] = []
-        for partition in self.assignment.partitions.values():
-            if now >= partition.retry_at and (partition.phase is Phase.PLANNING or self._only_finished(partition)):
-                if partition.job and partition.job.split and without(Guard.SPLIT_PLAN):
-                    self._write(partition, partition.job)
-                else:
-                    due.append((partition, self._position(partition)))
-        if not due:
-            return
-        crash_before(partition for partition, _ in due)
-        results = self._commit_now([position for _, position in due])
-        for (partition, _), error in zip(due, results, strict=True):
+        asked_at = time.monotonic()
+        due = self._due(now)
+        crash_before(due)
+        results = self._commit_now([self._position(partition) for partition in due]) if due else []
+        for partition, error in zip(due, results, strict=True):
             if error and not without(Guard.FENCING):
                 partition.failed(f"cannot commit: {error}", now, partition.phase)
                 continue
-            was_finished, partition.finished = partition.finished, None
-            if was_finished is not None:
+            if partition.finished is not None:
                 crash(Point.AFTER_COMMIT)
+            partition.finished = None
             partition.committed = partition.job.planned.first if partition.job else partition.first
-            partition.recovered()
             if partition.phase is Phase.PLANNING and partition.job:
                 crash(Point.AFTER_SPLIT if partition.job.split else Point.AFTER_PLAN)
-                self._write(partition, partition.job)
+                self._write(partition, partition.job, asked_at)
+            else:
+                partition.recovered()
 
-    @staticmethod
-    def _only_finished(partition: Partition) -> bool:
-        return partition.finished is not None and partition.phase is Phase.COLLECTING
+    def _due(self, now: float) -> list[Partition]:
+        """Where something is to be committed now. A plan only when a thread is free, so that its rows are sent at once."""
+        ready = [partition for partition in self.assignment.partitions.values() if now >= partition.retry_at]
+        free = self.config.sink_inserts - sum(partition.phase is Phase.WRITING for partition in ready)
+        planning = sorted((p for p in ready if p.phase is Phase.PLANNING), key=lambda p: p.retry_at)[: max(0, free)]
+        for partition in list(planning):
+            if partition.job and partition.job.split and without(Guard.SPLIT_PLAN):
+                planning.remove(partition)
+                self._write(partition, partition.job, now)
+        return planning + [p for p in ready if p.finished is not None and p.phase is Phase.COLLECTING]
 
     @staticmethod
     def _position(partition: Partition) -> TopicPartition:
@@ -258,7 +266,7 @@ class Sink:
             rows.append(ledger.Offsets(lane.topic, lane.partition, held.begin, held.end, partition.committed or 0, now))
         self.meters.gauges(self.assignment.partitions.values(), rows)
         if rows:
-            self.pool.submit(self._note, rows)
+            self.readers.submit(self._note, rows)
 
     def _note(self, rows: list[ledger.Offsets]) -> None:
         try:

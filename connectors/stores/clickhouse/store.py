@@ -2,6 +2,7 @@
 what a partition's rows say."""
 
 import threading
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,8 +47,8 @@ class ClickHouse:
         self._reader: Client | None = None
 
     def insert(self, table: str, columns: Sequence[str], data: bytes, token: str, deadline_s: float) -> None:
-        """See write.Store. Without a token ClickHouse is told to keep what it gets, be it the same bytes again."""
-        known: dict[str, str | int] = {"insert_deduplication_token": token} if token else {"insert_deduplicate": 0}
+        """See write.Store. An empty token stands for one that no other insert has: the same bytes are then kept again."""
+        known: dict[str, str | int] = {"insert_deduplication_token": token or uuid.uuid4().hex}
         self._send(f"`{self._database}`.`{table}`", columns, data, INSERT | known, deadline_s)
 
     def trial(self, table: str, columns: Sequence[str], data: bytes, deadline_s: float) -> None:

@@ -4,7 +4,7 @@ Runs in a thread. What was done of a job is noted in it, so a later attempt goes
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -20,13 +20,16 @@ from waterline.schemas.faults import Guard, Point, crash, without
 
 
 class Store(Protocol):
-    """ClickHouse, as far as writing needs it. All three raise Transient for everything that may pass."""
+    """ClickHouse, as far as writing needs it. All raise Transient for everything that may pass."""
 
     def insert(self, table: str, columns: Sequence[str], data: bytes, token: str, deadline_s: float) -> None:
         """JSON lines as one block under a token. Raises Permanent when they are refused as data; then none is in."""
 
     def trial(self, table: str, columns: Sequence[str], data: bytes, deadline_s: float) -> None:
         """Whether the lines would be taken: raises Permanent as `insert` would, and stores nothing."""
+
+    def positions(self, form: Form, lane: Lane, first: int, last: int | None) -> frozenset[Position]:
+        """Where stored rows lie whose offset is `first` to `last`."""
 
 
 class Grave(Protocol):
@@ -35,7 +38,8 @@ class Grave(Protocol):
 
 
 class Job(Struct, gc=False):
-    """A range under way. `split`: it is a half of a refused batch. The part below the line is progress."""
+    """A range under way. `split`: it is a half of a refused batch. `planned_at`: when (time.monotonic) the commit of its
+    plan last proved that the partition is ours. What follows is progress."""
 
     lane: Lane
     form: Form
@@ -45,9 +49,11 @@ class Job(Struct, gc=False):
     present: frozenset[Position]
     held: ledger.Held
     split: bool = False
+    planned_at: float = 0.0
 
     body: Body | None = None
     letters: list[DeadLetter] | None = None
+    unsure: bool = False
     inserted: bool = False
     listed: bool = False
 
@@ -81,13 +87,14 @@ Outcome = Done | Refused | Later
 
 
 class Writer:
-    """`usable` says whether this process may still take its partitions for its own; asked before everything that is sent."""
+    """Sends nothing later than half of the session after the plan's commit, and waits less than the other half for an
+    answer: nothing of a process that stood still arrives when the partition is another's."""
 
-    def __init__(self, store: Store, grave: Grave, deadline_s: float, usable: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, grave: Grave, session_s: float) -> None:
         self._store = store
         self._grave = grave
-        self.deadline_s = deadline_s
-        self._usable = usable
+        self._send_within_s = 0.5 * session_s
+        self.deadline_s = 0.45 * session_s
 
     def write(self, job: Job) -> Outcome:
         """Never raises."""
@@ -100,7 +107,7 @@ class Writer:
             body, buried = self._ledger(job)
             crash(Point.AFTER_LEDGER)
             if job.letters:
-                self._check()
+                self._check(job)
                 self._grave.bury(job.letters, self.deadline_s, wait=not without(Guard.FLUSH))
             crash(Point.AFTER_LETTERS)
         except Transient as error:
@@ -111,14 +118,17 @@ class Writer:
             job.window.add(body.keys)
         return Done(body.rows, len(body.copied), buried, time.monotonic() - begin)
 
-    def _check(self) -> None:
-        if not self._usable():
-            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, "the group may have given the partition away; asking first")
+    def _check(self, job: Job) -> None:
+        if time.monotonic() - job.planned_at > self._send_within_s and not without(Guard.DEADLINE):
+            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, "the plan was committed too long ago; committing it again")
 
     def _rows(self, job: Job) -> str | None:
         """Insert what is not yet in. Answers the reason when the range is to be split."""
         if job.inserted:
             return None
+        if job.unsure and not without(Guard.PRESENCE):
+            job.present |= self._store.positions(job.form, job.lane, job.planned.first, job.planned.last)
+            job.body, job.unsure = None, False
         if job.body is None:
             job.body = build(job.form, job.records, job.window, job.present)
             job.letters = [letters.letter(job.lane, record, bad) for record in job.records for bad in record.bad]
@@ -133,9 +143,11 @@ class Writer:
 
     def _insert(self, job: Job, body: Body) -> None:
         if body.data:
-            self._check()
             form = job.form
             token = "" if without(Guard.TOKEN) else job.planned.token(form.table, job.lane)
+            crash(Point.BEFORE_INSERT)
+            self._check(job)
+            job.unsure = True
             self._store.insert(form.table, form.columns, body.data, token, self.deadline_s)
 
     def _sift(self, job: Job, body: Body) -> None:
@@ -147,7 +159,7 @@ class Writer:
         record = next(record for record in job.records if record.rows)
         indexes = {row: index for index, row in zip(record.indexes, record.rows, strict=True)}
         lines = body.data.split(b"\n")
-        bad = {indexes[line]: (line, why) for line, why in self._refused(job.form, lines).items()}
+        bad = {indexes[line]: (line, why) for line, why in self._refused(job, lines).items()}
         try:
             sifted = self._build(job, record, bad)
             self._insert(job, sifted)
@@ -164,25 +176,26 @@ class Writer:
         refused = frozenset((record.offset, index) for index in bad)
         return build(job.form, job.records, job.window, job.present, refused)
 
-    def _refused(self, form: Form, lines: list[bytes]) -> dict[bytes, str]:
+    def _refused(self, job: Job, lines: list[bytes]) -> dict[bytes, str]:
         """Which of the lines ClickHouse does not take, with the reason."""
         if not lines:
             return {}
-        self._check()
+        form = job.form
+        self._check(job)
         try:
             self._store.trial(form.table, form.columns, b"\n".join(lines), self.deadline_s)
         except Permanent as error:
             if len(lines) == 1:
                 return {lines[0]: error.reason}
             half = len(lines) // 2
-            return self._refused(form, lines[:half]) | self._refused(form, lines[half:])
+            return self._refused(job, lines[:half]) | self._refused(job, lines[half:])
         return {}
 
     def _ledger(self, job: Job) -> tuple[Body, int]:
         body, buried = job.body or Body(b"", 0, b"", []), len(job.letters or ())
         if not job.listed:
             row = ledger.written(job.lane, job.planned, job.records, body.rows, body.copied, buried, job.held, datetime.now(UTC))
-            self._check()
+            self._check(job)
             token = "" if without(Guard.LEDGER_TOKEN) else job.planned.token(ledger.RANGES, job.lane)
             self._store.insert(ledger.RANGES, ledger.Written.__struct_fields__, ledger.encode([row]), token, self.deadline_s)
             job.listed = True
