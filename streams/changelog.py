@@ -38,7 +38,8 @@ class Changelog:
     def ends(self, partitions: Iterable[int]) -> dict[int, int]:
         """Partition -> offset after its last record or marker, once no transaction is open or half finished there.
 
-        A commit is answered before its marker is written, so an end taken at once may still move. Raises Unsettled.
+        A commit is answered before its marker is written, so an end taken at once may still move; where the end for readers
+        of committed records, asked later, is the same as the end of all records, nothing is under way. Raises Unsettled.
         """
         wanted = set(partitions)
         ends: dict[int, int] = {}
@@ -46,7 +47,7 @@ class Changelog:
         while wanted:
             high = self._offsets(wanted, END, IsolationLevel.READ_UNCOMMITTED)
             stable = self._offsets(wanted, END, IsolationLevel.READ_COMMITTED)
-            ends |= {partition: high[partition] for partition in wanted if stable[partition] >= high[partition]}
+            ends |= {partition: high[partition] for partition in wanted if stable[partition] == high[partition]}
             wanted -= ends.keys()
             if wanted and time.monotonic() > deadline:
                 raise Unsettled(f"a transaction stays open on {self.topic} {sorted(wanted)}")
