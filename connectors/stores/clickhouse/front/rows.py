@@ -25,11 +25,13 @@ Kill = Callable[[str], None]
 
 
 class Rows:
-    def __init__(self, request: Request, text: bytes, frames: Executor, aside: Executor, kill: Kill) -> None:
+    def __init__(
+        self, request: Request, text: bytes, cut: statement.Output, frames: Executor, aside: Executor, kill: Kill
+    ) -> None:
         self.request = request
         self.text = text
-        self.cut = statement.output(text)
-        self.form = self.cut.format or request.default_format
+        self.cut = cut
+        self.form = cut.format or request.default_format
         self.frames, self.aside, self.kill = frames, aside, kill
 
     async def answer(self, start: Start, receive: Receive, answer: Answer) -> Done:

@@ -20,8 +20,12 @@ from waterline.connectors.stores.clickhouse.front.rows import Rows
 from waterline.connectors.stores.clickhouse.front.sessions import Session, Sessions, timeout_of
 from waterline.connectors.stores.clickhouse.front.work import Done, Running, Work, beside, execute
 
-QUERY_BYTES = 2**26
-"""Longest statement without separate data; the engine checks its own `max_query_size` besides."""
+QUERY_BYTES = 2**22
+"""Longest statement without its data; the engine checks its own `max_query_size` besides."""
+FORM_BYTES = 2**26
+"""Longest form, tables and all."""
+INLINE = 2**16
+"""Bytes of a statement that are looked through in the event loop; a longer one goes to a thread."""
 HEAD_BYTES = 2**20
 """Bytes of a body in which the statement of an INSERT must end and its data begin."""
 LASTING = frozenset({"readonly", "profile", "allow_ddl"})
@@ -70,7 +74,7 @@ class Server:
         return await self._statement(request, text, (), receive, answer)
 
     async def _form(self, request: Request, body: Body, receive: Receive, answer: Answer) -> Done:
-        await body.limit(QUERY_BYTES)
+        await body.limit(FORM_BYTES)
         fields, files = forms.parse(request.headers["content-type"], b"".join(body.take()))
         request.sort(fields.items())
         text = request.query.encode("utf-8", "surrogateescape")
@@ -91,7 +95,8 @@ class Server:
     ) -> Done:
         if statement.first_word(text) not in READING:
             return await self._write(request, beside(tables, lambda link: execute(link, request, text)))
-        rows = Rows(request, text, self.frames, self.aside, self.engine.kill)
+        cut = statement.output(text) if len(text) <= INLINE else await asyncio.to_thread(statement.output, text)
+        rows = Rows(request, text, cut, self.frames, self.aside, self.engine.kill)
         with self._session(request) as session:
 
             def start(running: Running, work: Work) -> "asyncio.Future[Done]":

@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 
 TOKEN = re.compile(
     rb"""
-      (?P<skip>   \s+ | --[^\n]* | \#[ !][^\n]* | /\*.*?\*/ )
-    | (?P<quoted> '[^'\\]*(?:(?:\\.|'')[^'\\]*)*' | "[^"\\]*(?:(?:\\.|"")[^"\\]*)*" | `[^`\\]*(?:(?:\\.|``)[^`\\]*)*`
-                | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
-    | (?P<word>   [A-Za-z_]\w* )
-    | (?P<number> \d[\w.]* )
-    | (?P<mark>   . )
+      (?P<skip>   \s++ | --[^\n]*+ | \#[ !][^\n]*+ | /\*.*?(?:\*/|\Z) )
+    | (?P<quoted> '(?:[^'\\]++|\\.|'')*+(?:'|\\?\Z) | "(?:[^"\\]++|\\.|"")*+(?:"|\\?\Z) | `(?:[^`\\]++|\\.|``)*+(?:`|\\?\Z)
+                | \$(?P<tag>\w*+)\$.*?(?:\$(?P=tag)\$|\Z) )
+    | (?P<word>   [A-Za-z_][\w$]*+ )
+    | (?P<mark>   [()\[\]{};.] )
+    | (?P<plain>  (?: \d[\w.]*+ | [^\s\w'"`$()\[\]{};.\-\#/]++ )++ | . )
     """,
     re.VERBOSE | re.DOTALL,
 )
+"""What is opened and never closed goes on to the end, and nothing is tried twice: time is in proportion to length."""
 CLAUSE_AFTER_FORMAT = (b"SETTINGS", b"INTO")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`word` is the upper-case spelling of a bare word, a mark's own character, and empty for anything else."""
+    """`word` is the upper-case spelling of a bare word, a bracket, `;` or `.` itself, and empty for anything else."""
 
     start: int
     end: int

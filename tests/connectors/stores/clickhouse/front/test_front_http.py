@@ -243,3 +243,13 @@ def test_a_password(new_front: NewFront) -> None:
         assert client.post("/", content="SELECT 1", params={"user": "default", "password": "secret"}).text == "1\n"
         assert client.get("/ping").text == "Ok.\n"
     front.child.stop()
+
+
+def test_a_long_statement_holds_nobody_up(front: Front) -> None:
+    """A megabyte of SQL is looked through; five are refused, and before they are."""
+    numbers = ",".join(map(str, range(150_000)))
+    with front.client() as client:
+        answer = client.post("/", content=f"SELECT length([{numbers}]) FORMAT CSV", params={"max_query_size": 10**7})
+        assert answer.text == "150000\n", answer.text[:200]
+        refused = client.post("/", content=b"\0" * (5 * 2**20))
+        assert (refused.status_code, refused.headers["X-ClickHouse-Exception-Code"]) == (413, "229")
