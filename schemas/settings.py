@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     decision_grace_s: float = Field(900.0, gt=0, description="event time without news after which a decision is closed")
     decision_keep_days: int = Field(45, ge=1, description="days a closed decision can be reopened")
     decision_ids: int = Field(10_000, ge=1, description="event ids one decision remembers, to drop re-sent copies")
+    decisions_in_memory: int = Field(20_000, ge=100, description="decisions a partition keeps in memory; others lie on disk")
     parked_events: int = Field(1_000, ge=0, description="events one business id holds back until it is linked")
     parked_hours: float = Field(72.0, gt=0, description="event time after which an event that was never linked is buried")
     clock_skew_s: float = Field(300.0, ge=0, description="how far an event time may be ahead of its receipt")

@@ -4,9 +4,11 @@ Only leaves cost: model calls and embeddings by their tokens, retrievals and too
 human review by its minutes. What a leaf counts as beside the other leaves of its decision is `ledger.py`'s to say.
 """
 
+from sys import intern
+
 from waterline.schemas.events import CompletionState, Event, Kind
 from waterline.schemas.facts import Component, PriceState
-from waterline.streams.steps.entry import Leaf, nano
+from waterline.streams.steps.entry import MOST_DOLLARS, Leaf, nano
 from waterline.streams.steps.prices import HUMAN, SCALE, Price, PriceBook
 
 GATEWAY_SOURCES = frozenset({"litellm"})
@@ -22,6 +24,7 @@ _TOLD = {
 _STANDARD = frozenset({"auto", "default", "standard"})
 _NANO_UNITS = SCALE // 1000
 """Units times 1e-18 USD per million -> nano-dollars: 1e18 * 1e6 / 1e9."""
+_MOST_NANOS = MOST_DOLLARS * 10**9
 
 PRICED, UNPRICED, NO_USAGE = PriceState.PRICED.value, PriceState.UNPRICED.value, PriceState.NO_USAGE.value
 _HUMAN = Component.HUMAN.value
@@ -83,7 +86,7 @@ def _bill_by(price: Price, event: Event, tokens: dict[str, int]) -> None:
 
 
 def charge(tokens: dict[str, int], price: Price) -> int | None:
-    """Nano-dollars, half-even, rounded once; None where a class that was used has no price."""
+    """Nano-dollars, half-even, rounded once; None where a class that was used has no price, or the sum is no amount."""
     total = 0
     units = price.units
     for name, count in tokens.items():
@@ -93,7 +96,7 @@ def charge(tokens: dict[str, int], price: Price) -> int | None:
     whole, rest = divmod(total, _NANO_UNITS)
     if rest * 2 > _NANO_UNITS or (rest * 2 == _NANO_UNITS and whole % 2):
         whole += 1
-    return whole
+    return whole if whole <= _MOST_NANOS else None
 
 
 def _review(event: Event, ts: int, received: int, book: PriceBook) -> tuple[Leaf, Price | None]:
@@ -171,14 +174,14 @@ def _leaf(
         event.response_id,
         _span(event.trace_id, event.span_id),
         _span(event.trace_id, event.parent_span_id),
-        event.source,
-        HUMAN if human else event.provider,
-        event.reviewer if human else model,
-        event.service_tier,
-        event.team,
-        event.agent,
-        event.task,
-        event.agent_version,
+        intern(event.source),
+        HUMAN if human else intern(event.provider),
+        event.reviewer if human else intern(model),
+        intern(event.service_tier),
+        intern(event.team),
+        intern(event.agent),
+        intern(event.task),
+        intern(event.agent_version),
         event.credential_id,
     )
 

@@ -118,8 +118,8 @@ class DecideFold:
             life.news = news
             if news > self.now[replay]:
                 self.now[replay] = news
-        if received > life.received:
-            life.received = received
+        if self._seen > life.received:
+            life.received = self._seen
         self.keep.touched[decision.tenant, decision.key] = decision
         if event.decision_id and event.decision_id not in life.aliases:
             self.merging.propose(decision, event.decision_id, received)

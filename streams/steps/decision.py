@@ -57,7 +57,7 @@ Stored = tuple[str, str, str, int, dict[str, str]]
 
 class Life(Struct, array_like=True):
     """What of a decision is not in its entries. `retractions` is what the revision is ahead of the events by, `told` the
-    revision that was told last, `news` and `received` the latest event time and receipt, `expires` the day of its mark."""
+    revision that was told last, `news` the latest event time, `received` the latest record's time, `expires` the day marked."""
 
     entries: int = 0
     retractions: int = 0
@@ -74,7 +74,37 @@ class Life(Struct, array_like=True):
 
 
 class Decision:
-    """The state of one decision. `dirty_from` is the first chunk that has to be stored again."""
+    """The state of one decision. `changed` are the chunks that have to be stored again, `sealed` how many left the memory."""
+
+    __slots__ = (
+        "began",
+        "changed",
+        "chunks",
+        "ended",
+        "errors",
+        "escalated",
+        "first",
+        "ids",
+        "keep",
+        "key",
+        "last",
+        "latest_first",
+        "ledger",
+        "life",
+        "price_from",
+        "prices",
+        "resolution",
+        "retries",
+        "retrievals",
+        "reviews",
+        "sealed",
+        "started",
+        "synthetic",
+        "tenant",
+        "tool_calls",
+        "tool_errors",
+        "unsaid",
+    )
 
     def __init__(self, tenant: str, key: str, price_from: str = "agent", keep: int = 10_000) -> None:
         self.tenant, self.key, self.keep = tenant, key, keep
@@ -139,7 +169,7 @@ class Decision:
             leaf, price = priced
             if price is not None:
                 self.prices.setdefault(price.id, price)
-        queue = micros(event.queue_entered_at) if event.queue_entered_at is not None else 0
+        queue = min(max(0, micros(event.queue_entered_at)), END) if event.queue_entered_at is not None else 0
         end = min(ts + round(length * 1000), END)
         if event.synthetic_fields and not self.synthetic.issuperset(event.synthetic_fields):
             said = _say(said, "synthetic_fields", event.synthetic_fields)

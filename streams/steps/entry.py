@@ -30,10 +30,11 @@ KINDS: tuple[Kind, ...] = (
 KIND_BITS = 31
 FAILED, RETRIED, OVERTURNED, ESCALATED, RESOLVED = 32, 64, 128, 256, 512
 NANO = Decimal("1e-9")
-_MOST = Decimal("1e18")
+MOST_DOLLARS = 10**9
+"""More than this for one leaf is no amount of money but a broken number."""
 
 
-class Leaf(Struct, array_like=True):
+class Leaf(Struct, array_like=True, gc=False):
     """A billed unit of work. Costs are whole nano-dollars. `base` is what its own price says, `state` what it counts as
     beside the other leaves of its decision; empty while no fact of it was told."""
 
@@ -62,7 +63,7 @@ class Leaf(Struct, array_like=True):
     credential_id: str
 
 
-class Entry(Struct, array_like=True):
+class Entry(Struct, array_like=True, gc=False):
     """One event of a decision. Times are microseconds; `start` is `ts`, but not later than its receipt allows.
     `said` holds what the event was the first (or last) to say when it came."""
 
@@ -90,7 +91,7 @@ def decode_entries(data: bytes) -> list[Entry]:
 
 def nano(amount: Decimal | None) -> int | None:
     """Whole nano-dollars, half-even; None for what is no amount of money."""
-    if amount is None or not amount.is_finite() or abs(amount) > _MOST:
+    if amount is None or not amount.is_finite() or abs(amount) > MOST_DOLLARS:
         return None
     return int(amount.quantize(NANO, ROUND_HALF_EVEN).scaleb(9))
 

@@ -45,6 +45,7 @@ class Keep:
         self.touched: dict[tuple[str, str], Decision] = {}
         self._gone: dict[bytes, bytes | None] = {}
         self._agendas: tuple[Agenda[tuple[str, str]], Agenda[tuple[str, str]]] = (Agenda(), Agenda())
+        self._scheduled: set[tuple[str, str]] = set()
         self._looked = -1
         self._swept = False
 
@@ -59,7 +60,9 @@ class Keep:
             decision.know(decision.life.prices)
             decision.restore([entry for chunk in self.stored_chunks(decision) for entry in chunk])
         self.decisions[tenant, key] = decision
-        self._agendas[decision.life.replay].add(decision.life.news + self.grace, (tenant, key))
+        if (tenant, key) not in self._scheduled:
+            self._scheduled.add((tenant, key))
+            self._agendas[decision.life.replay].add(decision.life.news + self.grace, (tenant, key))
         return decision
 
     def stored_chunks(self, decision: Decision) -> Iterator[list[Entry]]:
@@ -83,6 +86,7 @@ class Keep:
         for key in agenda.due(now, limit):
             decision = self.decisions.get(key)
             if decision is None:
+                self._scheduled.discard(key)
                 continue
             due = decision.life.news + self.grace
             if decision.life.replay != replay:
@@ -91,6 +95,7 @@ class Keep:
                 agenda.add(max(due, now + SECOND), key)
             else:
                 del self.decisions[key]
+                self._scheduled.discard(key)
 
     def expire(self, now: int, expire_link: Callable[[bytes, int], int | None]) -> None:
         """Let go of what nothing reached for as long as it is kept: a bounded number at a time, counted from receipt."""
@@ -131,13 +136,15 @@ class Keep:
         return life.received // DAY + self.limits.decision_keep_days + 1
 
     def store(self, changes: Changes) -> None:
-        """Write what was touched."""
+        """Write what was touched, and keep no more in memory than the setting allows: first in, first out."""
         changes.puts.update(self._gone)
         self._gone.clear()
         self._swept = False
         for decision in self.touched.values():
             self._store(decision, changes)
         self.touched.clear()
+        for key in list(islice(self.decisions, max(0, len(self.decisions) - self.limits.decisions_in_memory))):
+            del self.decisions[key]
 
     def _store(self, decision: Decision, changes: Changes) -> None:
         life = decision.life

@@ -41,6 +41,31 @@ class _Side:
 class Ledger:
     """Sums are nano-dollars and tokens. `dirty` holds the leaves whose fact has to be told (again)."""
 
+    __slots__ = (
+        "_by_span",
+        "_responses",
+        "_settled",
+        "_sides",
+        "_under",
+        "_wrapping",
+        "cache_read",
+        "cache_write",
+        "cost",
+        "dirty",
+        "entries",
+        "gateway_first",
+        "input",
+        "model_calls",
+        "no_usage",
+        "output",
+        "overturned_at",
+        "reasoning",
+        "reported",
+        "reports",
+        "rework",
+        "unpriced",
+    )
+
     def __init__(self, price_from: str) -> None:
         self.gateway_first = price_from == "gateway"
         self.entries: dict[str, Entry] = {}
@@ -50,7 +75,7 @@ class Ledger:
         self.rework = self.reported = self.reports = self.unpriced = self.no_usage = self.model_calls = 0
         self.input = self.cache_read = self.cache_write = self.output = self.reasoning = 0
         self._responses: dict[str, _Response] = {}
-        self._by_span: dict[str, dict[str, Entry]] = {}
+        self._by_span: dict[str, list[Entry]] = {}
         self._under: dict[str, dict[str, Entry]] = {}
         self._wrapping: set[str] = set()
         self._sides: dict[str, _Side] = {}
@@ -85,7 +110,8 @@ class Ledger:
             self._settled += leaf.cost
         if not leaf.call:
             return
-        self._by_span.get(leaf.span, {}).pop(entry.event_id, None)
+        if left := [other for other in self._by_span.pop(leaf.span, ()) if other is not entry]:
+            self._by_span[leaf.span] = left
         self._under.get(leaf.parent, {}).pop(entry.event_id, None)
         if leaf.parent and leaf.state != DUPLICATE and leaf.base != NO_USAGE:
             self._wrapping.add(leaf.parent)
@@ -118,10 +144,13 @@ class Ledger:
             if side.preferred == 1 or (side.nameless == 1 and not leaf.response_id):
                 touched += side.others.values()
         if leaf.span:
-            self._by_span.setdefault(leaf.span, {})[entry.event_id] = entry
+            if (same := self._by_span.get(leaf.span)) is None:
+                self._by_span[leaf.span] = [entry]
+            else:
+                same.append(entry)
         if leaf.parent:
             self._under.setdefault(leaf.parent, {})[entry.event_id] = entry
-            touched += self._by_span.get(leaf.parent, {}).values()
+            touched += self._by_span.get(leaf.parent, ())
         return touched
 
     def _judge(self, touched: list[Entry]) -> None:
@@ -136,7 +165,7 @@ class Ledger:
                 self._count(entry, leaf, 1)
                 self.dirty[entry.event_id] = entry
                 if leaf.parent:
-                    touched += self._by_span.get(leaf.parent, {}).values()
+                    touched += self._by_span.get(leaf.parent, ())
 
     def _verdict(self, entry: Entry, leaf: Leaf) -> str:
         response = self._responses.get(leaf.response_id) if leaf.response_id else None

@@ -13,6 +13,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     decision_grace_s: float = 900.0
     decision_keep_days: int = 45
     decision_ids: int = 10_000
+    decisions_in_memory: int = 20_000
     parked_events: int = 1_000
     parked_hours: float = 72.0
     clock_skew_s: float = 300.0

@@ -9,6 +9,9 @@ from waterline.streams.steps.entry import Entry, money
 from waterline.streams.steps.ledger import HUMAN, MODEL, PRICED, RETRIEVAL, TOOL
 from waterline.streams.steps.moment import day_of, instant
 
+MOST_TOKENS, MOST_MS = 2**53, 1e13
+"""What the fields of a fact can hold; only made-up numbers come near."""
+
 
 def snapshot(decision: Decision) -> DecisionFact:
     """The fact of the revision so far; `previous` is what the last published one contributed."""
@@ -43,11 +46,11 @@ def snapshot(decision: Decision) -> DecisionFact:
         retrievals=decision.retrievals,
         errors=decision.errors,
         retries=decision.retries,
-        tokens_input=ledger.input,
-        tokens_cache_read=ledger.cache_read,
-        tokens_cache_write=ledger.cache_write,
-        tokens_output=ledger.output,
-        tokens_reasoning=ledger.reasoning,
+        tokens_input=min(ledger.input, MOST_TOKENS),
+        tokens_cache_read=min(ledger.cache_read, MOST_TOKENS),
+        tokens_cache_write=min(ledger.cache_write, MOST_TOKENS),
+        tokens_output=min(ledger.output, MOST_TOKENS),
+        tokens_reasoning=min(ledger.reasoning, MOST_TOKENS),
         cost_model=money(cost[MODEL]),
         cost_tool=money(cost[TOOL]),
         cost_retrieval=money(cost[RETRIEVAL]),
@@ -62,7 +65,7 @@ def snapshot(decision: Decision) -> DecisionFact:
         queue_ms=queue_ms,
         review_ms=review_ms,
         downstream_ms=downstream_ms,
-        resolution_ms=agent_ms + queue_ms + review_ms + downstream_ms,
+        resolution_ms=min(agent_ms + queue_ms + review_ms + downstream_ms, MOST_MS),
         synthetic_fields=sorted(decision.synthetic) if decision.synthetic else [],
         previous=life.published,
     )

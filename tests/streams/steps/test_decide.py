@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from tests.streams.steps.world import REPLAY, T0, World, call, content, event, f
 from waterline.schemas.errors import ErrorCode
 from waterline.schemas.events import Event, Kind, Outcome, Verdict
 from waterline.schemas.facts import DecisionState, PriceState
+from waterline.schemas.frames import parse_frame
 from waterline.schemas.identity import partition_of, routing_key
 from waterline.streams.steps.limits import Limits
 
@@ -199,6 +201,47 @@ def test_wherever_events_go_the_facts_are_those_of_one_fold(sent: list[Event], s
     assert all(cost.retracted for cost in world.costs.values() if cost.decision_key in merged)
 
 
+EXTREMES = st.fixed_dictionaries(
+    {},
+    optional={
+        "ts": st.sampled_from(["1970-01-01T00:00:00Z", "2199-12-31T23:59:59.999999Z"]),
+        "received_at": st.sampled_from(["1970-01-01T00:00:00+14:00", "2199-12-31T23:59:59Z"]),
+        "queue_entered_at": st.sampled_from(["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]),
+        "duration_ms": st.sampled_from([0, 1e13]),
+        "review_minutes": st.sampled_from([0, 1e7]),
+        "tokens_input": st.just(2**53),
+        "tokens_output": st.just(2**53),
+        "tokens_reasoning": st.just(2**53),
+        "requests": st.just(2**53),
+        "tool_cost": st.sampled_from(["NaN", "-Infinity", "1E+999999", "1e-400", "-5", "99999999999999999"]),
+        "reported_cost": st.sampled_from(["sNaN", "1E+999999", "999999999999999999"]),
+        "decision_key": st.sampled_from(["", "k", "\x1f/\x00", "ü" * 1024]),
+        "decision_id": st.sampled_from(["a", "a/\x1f1"]),
+        "agent": st.sampled_from(["/", "ü" * 1024]),
+        "task": st.sampled_from(["/", "ü" * 1024]),
+        "attempt": st.just(2**31),
+    },
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(list(Kind)), EXTREMES), min_size=1, max_size=8), st.integers(0, 99))
+def test_nothing_a_valid_event_can_hold_breaks_the_fold(drawn: list[tuple[Kind, dict[str, Any]]], seed: int) -> None:
+    """And the facts it leads to are valid themselves."""
+    world = World(seed=seed)
+    base = {"tenant": "acme", "provider": "openai", "model_served": "gpt", "ts": "2026-11-20T09:00:00Z"}
+    for kind, fields in drawn:
+        line = msgspec.json.encode(base | fields | {"kind": kind})
+        frame = parse_frame(line, [], 0)
+        world.send(one.event for one in frame.lines)
+        world.run(shuffled=True)
+    for replay in (False, True):
+        world.tick(T0, replay)
+        world.tick(T0 + timedelta(days=99), replay)
+    world.run()
+    world.run()
+
+
 # parking
 
 
@@ -271,6 +314,17 @@ def test_a_decision_at_rest_leaves_the_memory_and_comes_back_when_needed() -> No
     world.run()
     (fact,) = world.decisions.values()
     assert content(fact) == content(fact_of(sent))
+
+
+def test_memory_holds_only_so_many_decisions() -> None:
+    """The others lie on disk, and what they were is not lost."""
+    world = World(partitions=1, limits=Limits(decisions_in_memory=5))
+    for n in range(3):
+        world.send([call(n, key=f"d{k}") for k in range(20)])
+        world.run()
+    assert resident(world) == 5
+    assert {fact.events for fact in world.decisions.values()} == {3}
+    assert len(world.decisions) == 20
 
 
 def test_wall_ticks_close_no_replay() -> None:
