@@ -12,7 +12,7 @@ import os
 import signal
 from enum import StrEnum
 from itertools import count
-from threading import Lock
+from threading import Lock, get_ident
 
 
 class _Named(StrEnum):
@@ -96,7 +96,8 @@ def crash(point: Point) -> None:
         with _lock:
             due = next(_pauses) == _pause_at
         if due:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # to this thread, so that it does not run on until another has taken the signal
+            signal.pthread_kill(get_ident(), signal.SIGSTOP)
 
 
 def without(guard: Guard) -> bool:
