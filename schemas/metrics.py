@@ -82,6 +82,7 @@ COLLECTOR: tuple[Metric, ...] = (
     Metric("collector_in_flight", "gauge", "frames and ticks that Kafka has not confirmed"),
     Metric("collector_stalled_seconds", "gauge", "age of the oldest frame or tick that Kafka has not confirmed"),
     Metric("collector_free_bytes", "gauge", "free space of the data directory's disk"),
+    Metric("collector_keys_unreadable", "gauge", "1 while the key file cannot be read and older keys stay in force"),
     Metric("collector_request_seconds", "histogram", "from the first byte of a request to its answer", ("route",), _REQUEST_S),
 )
 

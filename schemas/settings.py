@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     decision_ids: int = Field(10_000, ge=1, description="event ids one decision remembers, to drop re-sent copies")
     decisions_in_memory: int = Field(20_000, ge=100, description="decisions a partition keeps in memory; others lie on disk")
     parked_events: int = Field(1_000, ge=0, description="events one business id holds back until it is linked")
-    parked_hours: float = Field(72.0, gt=0, description="event time after which an event that was never linked is buried")
+    parked_hours: float = Field(72.0, gt=0, description="time since receipt after which an event that was never linked is buried")
     clock_skew_s: float = Field(300.0, ge=0, description="how far an event time may be ahead of its receipt")
     expected_days: int = Field(30, ge=1, le=366, description="closed days an expected cost is taken from")
     expected_min_decisions: int = Field(20, ge=1, description="decisions under which an expected cost is null")

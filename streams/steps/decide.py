@@ -75,8 +75,8 @@ class DecideFold:
     def _tick(self, replay: bool) -> None:
         self.now[replay] = max(self.now[replay], self._seen)
         self.keep.close(replay, self.now[replay], CLOSED_AT_ONCE)
-        self.links.bury(self.now, replay, self.outs)
         if not replay:
+            self.links.bury(self.now[replay], self.outs)
             self.keep.expire(self.now[replay], self.links.expire)
 
     def _find_home(self, at: Position, line: Line, event: Event, strays: dict[tuple[str, int], list[Line]]) -> None:
@@ -101,9 +101,7 @@ class DecideFold:
         elif event.kind not in WAITING_KINDS:
             self.merging.give(event, event.decision_id)
         else:
-            replay = event.clock == "replay"
-            since = max(self.now[replay], min(micros(event.ts), received + self.skew))
-            self.links.park(event, at, index, self._seen, since, self.outs)
+            self.links.park(event, at, index, self._seen, max(self.now[False], received), self.outs)
 
     def _take(self, decision: Decision, event: Event) -> None:
         ts = micros(event.ts)

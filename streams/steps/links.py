@@ -1,7 +1,8 @@
 """Business ids of this partition: which decision each was elected for, and the events that wait for an election.
 
 The first proposal elects; it is never taken back. An event that names only the business id waits until it is linked: at most
-`parked_events` of them an id and `parked_hours` of event time, after which it is buried. Links are kept as long as decisions.
+`parked_events` of them an id and `parked_hours` since its receipt, after which it is buried. Its own event time does not count:
+a replay lets a month pass in seconds, and the link may still be on its way. Links are kept as long as decisions.
 """
 
 import base64
@@ -49,7 +50,6 @@ class Waiting(Struct, array_like=True):
     index: int
     seen: int
     due: int
-    replay: bool
 
 
 _link = msgspec.msgpack.Decoder(Link).decode
@@ -65,7 +65,7 @@ class Links:
         self._parked: dict[bytes, list[Waiting]] = {}
         self._marks: dict[bytes, bytes | None] = {}
         self._swept = False
-        self._looked = [-1, -1]
+        self._looked = -1
 
     def find(self, tenant: str, alias: str, received: int) -> str | None:
         """The decision that a business id was elected for."""
@@ -95,19 +95,18 @@ class Links:
         return True
 
     def park(self, event: Event, at: Position, index: int, seen: int, since: int, outs: list[Out]) -> None:
-        """Hold an event back until its business id is linked; `since` is the event time it waits from."""
+        """Hold an event back until its business id is linked; it waits from `since`, a time of receipt."""
         state = PARKED + routing_key(event.tenant, "", event.decision_id)
         held = self._held(state)
         if any(waiting.event_id == event.event_id for waiting in held):
             return
-        replay = event.clock == "replay"
         due = since + int(self.limits.parked_hours * HOUR)
-        waiting = Waiting(encode_event(event), event.event_id, at.topic, at.partition, at.offset, index, seen, due, replay)
+        waiting = Waiting(encode_event(event), event.event_id, at.topic, at.partition, at.offset, index, seen, due)
         if len(held) >= self.limits.parked_events:
             outs.append(_letter(waiting, f"{len(held)} events already wait for {event.decision_id!r} to be linked"))
             return
         if not held:
-            self._marks[_waiting_key(replay, due, state)] = MARK
+            self._marks[_waiting_key(due, state)] = MARK
         held.append(waiting)
         self._parked[state] = held
 
@@ -119,29 +118,28 @@ class Links:
             self._parked[state] = []
         return [_event(waiting.event) for waiting in held]
 
-    def bury(self, now: list[int], replay: bool, outs: list[Out]) -> None:
+    def bury(self, now: int, outs: list[Out]) -> None:
         """Give up events that have waited too long, a bounded number of business ids at a time."""
-        hour = now[replay] // HOUR
-        if self._swept or hour == self._looked[replay]:
+        hour = now // HOUR
+        if self._swept or hour == self._looked:
             return
-        clock = WAITING + (b"r" if replay else b"s")
-        stop = clock + b"%010d" % (hour + 1)
-        marks = list(islice(self.cold.scan(clock, stop), SWEPT_AT_ONCE))
+        stop = WAITING + b"%010d" % (hour + 1)
+        marks = list(islice(self.cold.scan(WAITING, stop), SWEPT_AT_ONCE))
         if len(marks) < SWEPT_AT_ONCE:
-            self._looked[replay] = hour
+            self._looked = hour
         for mark in marks:
             self._swept = True
             self._marks[mark] = None
             state = mark[len(stop) :]
             held = self._held(state)
             for waiting in held:
-                if waiting.due <= now[waiting.replay]:
+                if waiting.due <= now:
                     hours = self.limits.parked_hours
                     outs.append(_letter(waiting, f"no decision was linked to its business id within {hours:g} hours"))
-            self._parked[state] = left = [waiting for waiting in held if waiting.due > now[waiting.replay]]
+            self._parked[state] = left = [waiting for waiting in held if waiting.due > now]
             if left:
-                due = max(now[replay] + HOUR, min(waiting.due for waiting in left))
-                self._marks[_waiting_key(replay, due, state)] = MARK
+                due = max(now + HOUR, min(waiting.due for waiting in left))
+                self._marks[_waiting_key(due, state)] = MARK
 
     def expire(self, state: bytes, today: int) -> int | None:
         """Let go of a link that nothing used for long; the day to look again if it is not that old."""
@@ -182,11 +180,11 @@ class Links:
 
 def unlinked(event: Event, at: Position, index: int, seen: int, reason: str) -> Out:
     """A dead letter for an event that can never reach a decision."""
-    return _letter(Waiting(encode_event(event), event.event_id, at.topic, at.partition, at.offset, index, seen, 0, False), reason)
+    return _letter(Waiting(encode_event(event), event.event_id, at.topic, at.partition, at.offset, index, seen, 0), reason)
 
 
-def _waiting_key(replay: bool, due: int, state: bytes) -> bytes:
-    return WAITING + (b"r" if replay else b"s") + b"%010d" % (due // HOUR + 1) + state
+def _waiting_key(due: int, state: bytes) -> bytes:
+    return WAITING + b"%010d" % (due // HOUR + 1) + state
 
 
 def _letter(waiting: Waiting, reason: str) -> Out:
