@@ -56,7 +56,14 @@ def main() -> None:
     faulthandler.enable()
     setproctitle("waterline front")
     config = settings()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, config.log_level.upper())))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, config.log_level.upper())),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))  # uvicorn raises it again when it is done; then the engine is closed
     host, port = address(config)

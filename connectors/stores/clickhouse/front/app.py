@@ -91,8 +91,10 @@ class Front:
             code = -1
         finally:
             self.meters.request(code, time.perf_counter() - started, answer.sent)
-        if code:
+        if code > 0:
             log.info("refused", code=code, query_id=request.query_id)
+        elif code:
+            log.info("client left", query_id=request.query_id)
 
     async def readyz(self, _: HttpRequest) -> Response:
         assert self.server is not None
