@@ -6,6 +6,7 @@ the newest one are let go, and contributions to them are counted no more: no dec
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import islice
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,7 @@ from waterline.streams.steps.fold import Changes, Cold, Out, Position
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import day_name, day_number
 
+GROUPS = 20_000
 Sums = tuple[int, int, int]
 """decisions, reviewed, human cost in nano-dollars"""
 NOTHING: Sums = (0, 0, 0)
@@ -41,15 +43,17 @@ _fact = msgspec.json.Encoder().encode
 
 
 class GroupsFold:
-    """See `Fold`. Groups are few, so all of them stay in memory."""
+    """See `Fold`. Up to `GROUPS` groups stay in memory; the others lie on disk."""
 
     def __init__(self, partition: int, partitions: int, cold: Cold, limits: Limits) -> None:
-        self.limits = limits
+        self.cold, self.limits = cold, limits
         self.span = limits.expected_days + limits.decision_keep_days
         self.groups: dict[bytes, Group] = {}
         self.touched: dict[bytes, set[int]] = {}
 
     def load(self, key: bytes, value: bytes) -> bool:
+        if len(self.groups) >= GROUPS:
+            return False
         self.groups[key] = _decode(value)
         return True
 
@@ -64,7 +68,8 @@ class GroupsFold:
         key = _key(tenant, part.agent, part.task)
         group = self.groups.get(key)
         if group is None:
-            group = self.groups[key] = Group(tenant, part.agent, part.task, days={}, told={})
+            stored = self.cold.get(key)
+            group = self.groups[key] = _decode(stored) if stored else Group(tenant, part.agent, part.task, days={}, told={})
         group.revision += 1
         day = day_number(part.day)
         newest = max(group.days, default=day)
@@ -87,6 +92,8 @@ class GroupsFold:
             self._tell(group, days, changes.outs)
             changes.puts[key] = _encode(group)
         self.touched.clear()
+        for key in list(islice(self.groups, max(0, len(self.groups) - GROUPS))):
+            del self.groups[key]
         return changes
 
     def _tell(self, group: Group, touched: set[int], outs: list[Out]) -> None:

@@ -1,11 +1,16 @@
 """One decision: whatever order its events come in, and however often, the fact is the same."""
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +22,7 @@ from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import SECOND, micros
 from waterline.streams.steps.snapshot import cost_fact, snapshot
 
+ROOT = Path(__file__).parents[3]
 WORDS = st.sampled_from(["", "", "a", "b"])
 SPANS = st.sampled_from(["", "s1", "s2", "s3", "s4"])
 
@@ -206,3 +212,17 @@ def test_a_leaf_is_told_with_all_it_was_priced_by() -> None:
 
 def test_content_leaves_out_only_what_depends_on_the_way() -> None:
     assert set(content(fact_of([call()]))) >= {"tenant", "cost_model", "realized_cost", "tokens_input"}
+
+
+COPIES = """
+from tests.streams.steps.world import call, fact_of
+one = call(event_id="same")
+print(fact_of([one, one]).events)
+"""
+
+
+@pytest.mark.parametrize(("without", "counted"), [("", "1"), ("first_wins", "2")])
+def test_without_its_guard_a_copy_counts_twice(without: str, counted: str) -> None:
+    environment = os.environ | {"WATERLINE_WITHOUT": without}
+    done = subprocess.run([sys.executable, "-c", COPIES], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == counted

@@ -144,6 +144,19 @@ def test_memory_is_bounded_in_days() -> None:
     assert len(group.days) == 75
 
 
+def test_groups_that_do_not_fit_into_memory_lie_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("waterline.streams.steps.groups.GROUPS", 3)
+    groups = Groups(few())
+    for _ in range(2):
+        for n in range(9):
+            groups.take([given_input(contribution(TODAY - 1, agent=f"a{n}"), key=f"d{n}")])
+            groups.drain()
+    assert len(groups.fold.groups) == 3
+    groups.take([given_input(contribution(TODAY, agent="a0"))])
+    groups.drain()
+    assert groups.facts["a0 t", day_name(TODAY)].decisions == 2
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 70), st.booleans(), st.integers(0, 5)), max_size=40),
     st.randoms(use_true_random=False),
