@@ -55,8 +55,8 @@ class CommittedTransport(Transport):
 def make_app(settings: Settings, group: str, instance: str) -> faust.App:
     """An app that is not started. `instance` names this worker for good, so that its restart is not a rebalance."""
     TRANSPORTS.aliases[SCHEME] = f"{__name__}:CommittedTransport"
-    for noisy in ("faust", "mode", "aiokafka"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("faust", "mode", "aiokafka"):  # the watch says what they would repeat
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     return faust.App(
         group,
         broker=[f"{SCHEME}://{server}" for server in settings.kafka.split(",")],

@@ -49,7 +49,9 @@ class Watch:
     async def beat(self) -> None:
         while True:
             self._beat_at = time.monotonic()
-            self._unreachable = await asyncio.to_thread(self._ask)
+            before, self._unreachable = self._unreachable, await asyncio.to_thread(self._ask)
+            if bool(before) != bool(self._unreachable):
+                log.warning("Kafka", answers=not self._unreachable, reason=self._unreachable)
             if self._app is not None:
                 if self._app.crashed:
                     self._end(f"Faust crashed: {self._app.crash_reason!r}")
