@@ -8,7 +8,7 @@ One drain tells each decision that was touched once, as it is then. The revision
 where batches end. Closing changes no fact: a decision at rest leaves the memory, and a late event finds it on disk.
 """
 
-from waterline.schemas.events import Event, Kind
+from waterline.schemas.events import Clock, Event, Kind
 from waterline.schemas.frames import Frame, Line, frame_headers
 from waterline.schemas.identity import partition_of, routing_key
 from waterline.schemas.topics import AGENT_MOVED
@@ -42,6 +42,10 @@ class DecideFold:
         self.merging = Merging(self.keep, self.links, self.outs, self._take, self.is_here)
         self.now = [0, 0]
         self._seen = 0
+
+    def __len__(self) -> int:
+        """Decisions in memory."""
+        return len(self.keep.decisions)
 
     def load(self, key: bytes, value: bytes) -> bool:
         """Nothing is needed in memory before an event asks for it."""
@@ -104,20 +108,21 @@ class DecideFold:
             self.links.park(event, at, index, self._seen, max(self.now[False], received), self.outs)
 
     def _take(self, decision: Decision, event: Event) -> None:
-        ts = micros(event.ts)
-        received = micros(event.received_at) if event.received_at is not None else self._seen
+        ts, seen = micros(event.ts), self._seen
+        received = micros(event.received_at) if event.received_at is not None else seen
         latest = received + self.skew
-        if not decision.apply(event, ts, received, min(ts, latest), self.book):
+        end = decision.apply(event, ts, received, ts if ts < latest else latest, self.book)
+        if not end:
             return
         life = decision.life
-        replay = life.replay = event.clock == "replay"
-        news = min(ts + round(event.duration_ms * 1000), latest, self._seen + self.skew)
+        replay = life.replay = event.clock is Clock.REPLAY
+        news = min(end, latest, seen + self.skew)
         if news > life.news:
             life.news = news
             if news > self.now[replay]:
                 self.now[replay] = news
-        if self._seen > life.received:
-            life.received = self._seen
+        if seen > life.received:
+            life.received = seen
         self.keep.touched[decision.tenant, decision.key] = decision
         if event.decision_id and event.decision_id not in life.aliases:
             self.merging.propose(decision, event.decision_id, received)

@@ -58,7 +58,7 @@ class Cold(Protocol):
 
 
 class Fold(Protocol):
-    """One partition's state."""
+    """One partition's state. One that is `Sized` tells by its length how many states it holds in memory, for the metrics."""
 
     def load(self, key: bytes, value: bytes) -> bool:
         """Recovery: one state record, in no particular order, before the first frame. True = the fold keeps it in memory,
