@@ -1,12 +1,14 @@
 """Answers on a terminal and as JSON."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from waterline.connectors.stores.clickhouse.questions import Answer
@@ -14,6 +16,7 @@ from waterline.connectors.stores.clickhouse.questions import Answer
 UPRIGHT = 12
 """Columns above which few rows are shown one below the other."""
 FEW = 3
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
 VERDICTS = {"complete": "green", "complete so far": "green", "nothing yet": "yellow", "incomplete": "bold red"}
 
 
@@ -65,28 +68,46 @@ def text(value: Any) -> str:
 
 
 def print_rows(
-    console: Console, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], units: Mapping[str, str] | None = None
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    units: Mapping[str, str] | None = None,
+    whole: bool = False,
 ) -> None:
-    """Columns that are empty in every row are named below and not shown."""
+    """What is empty, or the same in every one of many rows, is said once, below, unless the `whole` table is wanted."""
     units = units or {}
+    if whole:
+        console.print(_table(columns, [[text(row[column]) for column in columns] for row in rows]))
+        return
     empty = [column for column in columns if rows and all(row[column] in ("", None, [], {}) for row in rows)]
-    shown = [column for column in columns if column not in empty]
-    named = {column: f"{column} ({units[column]})" if column in units else column for column in shown}
+    same = [column for column in columns if column not in empty and len(rows) > FEW and _same(column, rows)]
+    shown = [column for column in columns if column not in empty and column not in same]
+    named = {column: f"{column} ({units[column]})" if column in units else column for column in columns}
     if not rows:
         console.print("no rows")
     elif len(shown) > UPRIGHT and len(rows) <= FEW:
         for row in rows:
             console.print(_table(["", ""], [[named[column], text(row[column])] for column in shown], header=False))
-    else:
+    elif shown:
         console.print(_table([named[column] for column in shown], [[text(row[column]) for column in shown] for row in rows]))
+    if same:
+        said = [escape(f"{named[column]} {text(rows[0][column])}") for column in same]
+        console.print(f"[dim]in every row:[/] {', '.join(said)}", highlight=False)
     if empty:
         console.print(f"[dim]empty in every row: {', '.join(empty)}[/]", highlight=False)
 
 
+def _same(column: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    return all(row[column] == rows[0][column] for row in rows)
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], header: bool = True) -> Table:
-    table = Table(*head, show_header=header, box=None, padding=(0, 2, 0, 0))
+    """Long cells are folded, never cut: an id that cannot be copied is of no use."""
+    table = Table(show_header=header, box=None, padding=(0, 2, 0, 0))
+    for place, name in enumerate(head):
+        table.add_column(name, overflow="fold", no_wrap=bool(rows) and bool(TIME.fullmatch(rows[0][place])))
     for row in rows:
-        table.add_row(*[cell.replace("[", r"\[") for cell in row])
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -66,7 +66,9 @@ SELECT
     row_number() OVER (ORDER BY ts, sequence, kafka_partition, kafka_offset, frame_index) AS step,
     ts,
     kind,
-    multiIf(tool != '', tool, model_served != '', model_served, model_requested != '', model_requested, name) AS what,
+    concat(
+        multiIf(tool != '', tool, model_served != '', model_served, model_requested != '', model_requested, name),
+        if(attempt > 1, concat(', attempt ', toString(attempt)), '')) AS what,
     subject,
     actor,
     arrayStringConcat(act_chain, ' > ') AS acting_chain,
@@ -87,10 +89,7 @@ SELECT
         if(reviewer = '', '', 'by ' || reviewer),
         if(review_minutes IS NULL, '', toString(review_minutes) || ' min'),
         if(outcome = '', '', 'outcome ' || outcome)]), ', ') AS said,
-    attempt,
     duration_ms,
-    trace_id,
-    span_id,
     event_id
 FROM steps
 WHERE {only_before:UInt32} = 0

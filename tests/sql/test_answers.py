@@ -120,7 +120,7 @@ TRAIL = [
     ),
     (3, "model_call", "gpt-4o", "user-7", "booking > orchestrator", "", "", "ok", [], ""),
     (4, "tool_call", "refund", "user-7", "booking > orchestrator", "", "crm", "timeout: Timeout", [], ""),
-    (5, "tool_call", "refund", "user-7", "booking > orchestrator", "deny:limit", "crm", "ok", [], ""),
+    (5, "tool_call", "refund, attempt 2", "user-7", "booking > orchestrator", "deny:limit", "crm", "ok", [], ""),
     (6, "escalation", "", "user-7", "booking > orchestrator", "", "", "ok", [], "escalated: over limit"),
     (7, "review", "", "", "", "", "", "ok", [], "override, by rev-1, 30 min"),
     (8, "outcome", "", "", "", "", "", "ok", [], "outcome correct"),

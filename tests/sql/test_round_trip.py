@@ -63,21 +63,30 @@ def restore(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def examples(topic: Topic) -> list[bytes]:
-    files = sorted((EXAMPLES / topic.name).glob("*.json")) if (EXAMPLES / topic.name).is_dir() else []
-    return [json.dumps(json.loads(path.read_bytes())).encode() for path in files]
+    """A file is one record, or a recording with the events it is `expected` to become."""
+    told = [json.loads(path.read_bytes()) for path in sorted((EXAMPLES / topic.name).glob("*.json"))]
+    return [json.dumps(line).encode() for one in told for line in one.get("expected", [one])]
+
+
+@pytest.fixture(scope="module")
+def lasting(engine: Client, target: Target) -> Target:
+    """Examples have the dates they have; here no row is too old."""
+    for table in ("events", "payloads", "dead_letters"):
+        engine.command(f"ALTER TABLE {target.database}.{table} REMOVE TTL")
+    return target
 
 
 @pytest.mark.parametrize("topic", STORED, ids=lambda topic: topic.table)
-def test_a_golden_example_comes_back_as_it_went_in(engine: Client, target: Target, topic: Topic) -> None:
+def test_a_golden_example_comes_back_as_it_went_in(engine: Client, lasting: Target, topic: Topic) -> None:
     lines = examples(topic)
     if topic is AGENT_EVENTS:
         lines += [msgspec.json.encode(WIDE), msgspec.json.encode(SMALL)]
     assert lines, f"{topic.name} has no golden example"
     for line in lines:
-        store(engine, target, topic.table, line)
+        store(engine, lasting, topic.table, line)
     key = repr
-    assert sorted(read(engine, target, topic.table, topic.model), key=key) == sorted(
+    assert sorted(read(engine, lasting, topic.table, topic.model), key=key) == sorted(
         (msgspec.json.decode(line, type=topic.model) for line in lines), key=key
     )
-    positions = engine.query(f"SELECT DISTINCT {', '.join(POSITION)} FROM {target.database}.{topic.table}").result_rows
+    positions = engine.query(f"SELECT DISTINCT {', '.join(POSITION)} FROM {lasting.database}.{topic.table}").result_rows
     assert positions == [tuple(POSITION.values())]

@@ -28,7 +28,7 @@ def database() -> str:
 @pytest.fixture(scope="module")
 def waterline(clickhouse_url: str, database: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     home = tmp_path_factory.mktemp("home")
-    settings = {"WATERLINE_CLICKHOUSE": clickhouse_url, "WATERLINE_CLICKHOUSE_DATABASE": database, "COLUMNS": "200"}
+    settings = {"WATERLINE_CLICKHOUSE": clickhouse_url, "WATERLINE_CLICKHOUSE_DATABASE": database, "COLUMNS": "250"}
     environment = os.environ | settings | {"WATERLINE_DATA_DIR": str(home), "HOME": str(home)}
 
     def run(*arguments: str, stdin: str = "") -> "CompletedProcess[str]":
@@ -86,6 +86,13 @@ def test_who_asks_wrongly_is_told_so(seeded: Run, arguments: list[str], complain
     assert told.returncode == 1
     assert complaint in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_what_is_the_same_in_every_row_is_said_once(seeded: Run) -> None:
+    told = seeded("ask", "action_trail", "-p", "tenant=acme", "-p", "action=T-1").stdout
+    assert "in every row: agent booking" in told
+    assert "empty in every row: agent_version" in told
+    assert "policy@v7 c1 0.91" in told
 
 
 def test_questions_are_listed(waterline: Run) -> None:

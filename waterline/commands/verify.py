@@ -45,7 +45,7 @@ def completeness(
 
 def show_proof(console: Console, proof: Proof) -> None:
     columns = list(proof.lines[0]) if proof.lines else []
-    show.print_rows(console, columns, proof.lines)
+    show.print_rows(console, columns, proof.lines, whole=True)
     for problem in proof.problems:
         console.print(f"[red]{problem}[/]", highlight=False)
     missing = sum(line["missing"] for line in proof.lines)
