@@ -140,11 +140,11 @@ class Decision:
     def revision(self) -> int:
         return self.life.entries + self.life.retractions
 
-    def apply(self, event: Event, ts: int, received: int, start: int, book: PriceBook) -> bool:
-        """Take in an event; False if it was there already. Times in microseconds: its `ts`, its receipt, and its `ts` as
-        far as the receipt lets one believe it."""
+    def apply(self, event: Event, ts: int, received: int, start: int, book: PriceBook) -> int:
+        """Take in an event and return its end; 0 if it was there already. Times in microseconds: its `ts`, its receipt, and
+        its `ts` as far as the receipt lets one believe it."""
         if event.event_id in self.ids and _FIRST_WINS:
-            return False
+            return 0
         kind = _KIND[event.kind]
         flags = kind
         length = event.duration_ms
@@ -174,7 +174,7 @@ class Decision:
         if event.synthetic_fields and not self.synthetic.issuperset(event.synthetic_fields):
             said = _say(said, "synthetic_fields", event.synthetic_fields)
         self._take(Entry(event.event_id, ts, end, start, flags, queue, said, leaf))
-        return True
+        return end or 1
 
     def merge(self, entries: Iterable[Entry]) -> bool:
         """Take in entries of another part of this decision; False if all of them were there already."""
@@ -221,9 +221,12 @@ class Decision:
     def _draw(self, entry: Entry) -> None:
         flags, ts = entry.flags, entry.ts
         kind = flags & KIND_BITS
-        self.started = min(self.started, ts)
-        self.ended = max(self.ended, entry.end)
-        self.began = min(self.began, entry.start)
+        if ts < self.started:
+            self.started = ts
+        if entry.end > self.ended:
+            self.ended = entry.end
+        if entry.start < self.began:
+            self.began = entry.start
         if flags > KIND_BITS:
             self._draw_flags(kind, flags, ts)
         if kind == _TOOL:

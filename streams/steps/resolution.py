@@ -45,7 +45,8 @@ class Union:
         self.limit = NEVER
 
     def add(self, start: int, end: int) -> None:
-        end = min(end, self.limit)
+        if end > self.limit:
+            end = self.limit
         if end <= start:
             return
         ends = self.ends
