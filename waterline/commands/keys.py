@@ -1,5 +1,7 @@
 """`waterline keys`: make, list, rotate and revoke the API keys of tenants. A running collector follows within a second."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -34,16 +36,13 @@ def create(
     file: File = None,
 ) -> None:
     """Make a key for a tenant and print it; it is stored only as a hash and cannot be shown again."""
-    path = _path(file)
-    content = _read(path)
-    try:
-        key = store.create(content, tenant, note)
-    except msgspec.ValidationError as error:
-        raise Permanent(
-            ErrorCode.INVALID_PARAMETER, f"{tenant!r} cannot be a tenant: letters, digits, _ . - (at most 64)"
-        ) from error
-    content.keys[-1].events_per_s, content.keys[-1].bytes_per_s = events_per_s, bytes_per_s
-    store.write(path, content)
+    with _edit(file) as content:
+        try:
+            key = store.create(content, tenant, note)
+        except msgspec.ValidationError as error:
+            reason = f"{tenant!r} cannot be a tenant: letters, digits, _ . - (at most 64)"
+            raise Permanent(ErrorCode.INVALID_PARAMETER, reason) from error
+        content.keys[-1].events_per_s, content.keys[-1].bytes_per_s = events_per_s, bytes_per_s
     _show(key)
 
 
@@ -66,28 +65,33 @@ def rotate(
     file: File = None,
 ) -> None:
     """Make a new key with the tenant, note and rates of an old one, and revoke the old one."""
-    path = _path(file)
-    content = _read(path)
-    old = _find(content, key_id)
-    key = store.create(content, old.tenant, old.note)
-    content.keys[-1].events_per_s, content.keys[-1].bytes_per_s = old.events_per_s, old.bytes_per_s
-    if not keep:
-        store.revoke(content, old.id)
-    store.write(path, content)
+    with _edit(file) as content:
+        old = _find(content, key_id)
+        key = store.create(content, old.tenant, old.note)
+        content.keys[-1].events_per_s, content.keys[-1].bytes_per_s = old.events_per_s, old.bytes_per_s
+        if not keep:
+            store.revoke(content, old.id)
     _show(key)
 
 
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="the key to revoke")], file: File = None) -> None:
     """Revoke a key: from now on it is answered 401."""
-    path = _path(file)
-    content = _read(path)
-    key = store.revoke(content, _find(content, key_id).id)
-    store.write(path, content)
+    with _edit(file) as content:
+        key = store.revoke(content, _find(content, key_id).id)
     ERR.print(f"key {key.id} of tenant {key.tenant} is revoked since {key.revoked_at}")
 
 
 def _path(file: Path | None) -> Path:
     return file or key_path(Settings())
+
+
+@contextmanager
+def _edit(file: Path | None) -> Iterator[store.KeyFile]:
+    try:
+        with store.edit(_path(file)) as content:
+            yield content
+    except store.KeyFileError as error:
+        raise Permanent(ErrorCode.INVALID_PARAMETER, str(error)) from error
 
 
 def _read(path: Path) -> store.KeyFile:

@@ -24,9 +24,11 @@ Handler = Callable[["Collector", bytes, str, Intake], Answer]
 
 log = structlog.get_logger()
 
+FORM = "application/x-www-form-urlencoded"
+"""What curl says of `-d` unless it is told otherwise."""
 LITELLM = "/v1/litellm"
 OTLP_KINDS = (PROTOBUF, JSON)
-LINE_KINDS = (JSON, "application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain", "")
+LINE_KINDS = (JSON, "application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain", FORM, "")
 
 
 class Collector:

@@ -69,8 +69,8 @@ class Doors:
             if not self.default:
                 raise Permanent(ErrorCode.UNAUTHENTICATED, "an API key is needed: send the header `Authorization: Bearer <key>`")
             return self._by_key.get("") or self._make(self.default, None)
-        scheme, _, credential = authorization.partition(" ")
-        if not credential:
+        scheme, _, credential = authorization.replace("%20", " ", 1).partition(" ")
+        if not credential and scheme.lower() != "bearer":
             credential = scheme
         elif scheme.lower() != "bearer":
             raise Permanent(ErrorCode.UNAUTHENTICATED, f"the scheme {scheme!r} is not Bearer")

@@ -7,7 +7,7 @@ import orjson
 
 from waterline.connectors.sources.collector.dialects import convert, tokens
 from waterline.connectors.sources.collector.dialects.plan import Plans, is_body
-from waterline.connectors.sources.collector.intake import Intake
+from waterline.connectors.sources.collector.intake import Intake, canonical
 from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.schemas.events import FIELDS, Event
 from waterline.schemas.frames import encode_event, parse_event
@@ -51,7 +51,10 @@ def take(body: bytes, intake: Intake) -> None:
         elif not isinstance(record, dict):
             intake.refuse(ErrorCode.INVALID_EVENT, f"an event is a JSON object, this is {type(record).__name__}")
         else:
-            _take(record, intake)
+            try:
+                _take(record, intake)
+            except Permanent as error:
+                intake.refuse(error.code, error.reason)
 
 
 def _take(record: dict[str, Any], intake: Intake) -> None:
@@ -60,14 +63,14 @@ def _take(record: dict[str, Any], intake: Intake) -> None:
         reason = f"the event names tenant {tenant!r}, the credential is for {intake.door.tenant!r}"
         intake.refuse(ErrorCode.FORBIDDEN, reason)
         return
-    canonical = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    raw = canonical(record)
     try:
         event = _valid(record, intake)
     except msgspec.ValidationError as error:
         intake.refuse(ErrorCode.INVALID_EVENT, str(error))
         return
     if not event.get("event_id"):
-        event["event_id"] = intake.record_id(canonical)
+        event["event_id"] = intake.record_id(raw)
     if event.get("trace_id"):
         told = event.get("decision_key")
         if told and told != event["trace_id"]:
@@ -96,7 +99,7 @@ def _valid(record: dict[str, Any], intake: Intake) -> dict[str, Any]:
 def scrub(event: dict[str, Any], plans: Plans) -> dict[str, Any]:
     """Redact the event's text in place, take out what was said and return it."""
     for field in TEXT & event.keys():
-        event[field] = plans.clean(field, event[field])[: convert.NAME_LIMIT]
+        event[field] = plans.clean(f"waterline.{field}", event[field])[: convert.NAME_LIMIT]
     for field in ("act_chain", "relevant"):
         if field in event:
             event[field] = [plans.clean(field, item)[: convert.NAME_LIMIT] for item in event[field]]

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import orjson
-
 from waterline.connectors.sources.collector.dialects import litellm
 from waterline.connectors.sources.collector.events import records, scrub
-from waterline.connectors.sources.collector.intake import Intake
+from waterline.connectors.sources.collector.intake import Intake, canonical
 from waterline.schemas.errors import ErrorCode, Permanent
 
 
@@ -19,20 +17,22 @@ def take(body: bytes, intake: Intake) -> None:
         elif not isinstance(record, dict):
             intake.refuse(ErrorCode.INVALID_EVENT, f"a payload is a JSON object, this is {type(record).__name__}")
         else:
-            _take(record, intake)
+            try:
+                _take(record, intake)
+            except Permanent as error:
+                intake.refuse(error.code, error.reason)
 
 
 def _take(record: dict[str, Any], intake: Intake) -> None:
+    raw = canonical(record)
     try:
         event, bodies = litellm.event_of(record)
     except ValueError as error:
         intake.refuse(ErrorCode.INVALID_EVENT, str(error))
         return
+    named = litellm.identity(record)
     if "event_id" not in event:
-        event["event_id"] = intake.record_id(
-            litellm.identity(record) or orjson.dumps(record, option=orjson.OPT_SORT_KEYS),
-            apart=litellm.identity(record) is None,
-        )
+        event["event_id"] = intake.record_id(named or raw, apart=named is None)
     event["tenant"] = intake.door.tenant
     event["received_at"] = intake.received_at
     intake.add(event, bodies | scrub(event, intake.door.plans))

@@ -97,6 +97,14 @@ class Intake(Struct):
             event["payload_ref"] = event_id
 
 
+def canonical(record: Any) -> bytes:
+    """JSON with sorted keys: what identifies a record that names no id. Raises Permanent when it is nested too deep to write."""
+    try:
+        return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise Permanent(ErrorCode.INVALID_JSON, f"the record cannot be read: {error}") from None
+
+
 def line_limit(frame_bytes: int) -> int:
     """An event must fit a frame."""
     return min(LINE_LIMIT, frame_bytes)

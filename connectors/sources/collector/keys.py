@@ -6,11 +6,14 @@
 A key reads `wl_<id>_<secret>`. The secret has 256 random bits, so one round of SHA-256 is all its hash needs.
 """
 
+import fcntl
 import hashlib
 import hmac
 import os
 import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -82,6 +85,17 @@ def write(path: Path, content: KeyFile) -> None:
     except OSError:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def edit(path: Path) -> Iterator[KeyFile]:
+    """The file's content to change; it is written back when nothing was raised. Two editors take turns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        content = read(path)
+        yield content
+        write(path, content)
 
 
 def create(content: KeyFile, tenant: str, note: str = "") -> str:

@@ -11,14 +11,15 @@ from typing import Any
 import orjson
 
 from waterline.connectors.sources.collector.dialects.draft import Draft
-from waterline.connectors.sources.collector.intake import Intake
+from waterline.connectors.sources.collector.intake import Intake, canonical
 from waterline.connectors.sources.collector.logs import LogEntry, add_log
 from waterline.connectors.sources.collector.resource import Base, make_base
 from waterline.connectors.sources.collector.spans import SpanRecord, add_span, has_ids
-from waterline.connectors.sources.collector.wire import DEPTH_LIMIT
 from waterline.schemas.errors import ErrorCode, Permanent
 
 Json = dict[str, Any]
+
+DEPTH_LIMIT = 64
 
 _KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
 _ENUMS: dict[str, int] = {f"SPAN_KIND_{name}": number for number, name in enumerate(_KINDS)} | {
@@ -32,15 +33,14 @@ def traces(body: bytes, intake: Intake) -> None:
     """Take every span. Raises Permanent when the body is not an ExportTraceServiceRequest in JSON."""
     for base, origin, record in _records(body, intake, "resourceSpans", "scopeSpans", "spans"):
         span = _span(record, intake)
-        raw = b"" if has_ids(span) else origin + orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+        raw = b"" if has_ids(span) else origin + canonical(record)
         add_span(intake, base, span, (b"", b"", raw, 0, len(raw)))
 
 
 def logs(body: bytes, intake: Intake) -> None:
     """Take every log record. Raises Permanent when the body is not an ExportLogsServiceRequest in JSON."""
     for base, origin, record in _records(body, intake, "resourceLogs", "scopeLogs", "logRecords"):
-        canonical = origin + orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
-        add_log(intake, base, _log(record, canonical, intake))
+        add_log(intake, base, _log(record, origin, intake))
 
 
 def metrics(body: bytes) -> int:
@@ -63,7 +63,7 @@ def _records(body: bytes, intake: Intake, resources: str, scopes: str, records: 
         for scope in _list(resource, scopes):
             named = _object(scope.get("scope") or {}, "scope")
             base = make_base(intake.door, attributes(told), _text(named, "name"), _text(named, "version"))
-            origin = orjson.dumps([told, named], option=orjson.OPT_SORT_KEYS)
+            origin = canonical([told, named])
             for record in _list(scope, records):
                 intake.seen += 1
                 yield base, origin, record
@@ -93,10 +93,10 @@ def _span(record: Json, intake: Intake) -> SpanRecord:
     return span
 
 
-def _log(record: Json, canonical: bytes, intake: Intake) -> LogEntry:
+def _log(record: Json, origin: bytes, intake: Intake) -> LogEntry:
     return LogEntry(
         _draft(record, intake),
-        canonical,
+        origin + canonical(record),
         time=_number(record, "timeUnixNano") or _number(record, "observedTimeUnixNano"),
         severity=_number(record, "severityNumber"),
         severity_text=_text(record, "severityText"),

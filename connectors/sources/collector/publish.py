@@ -85,8 +85,10 @@ class Publisher:
         linger_s: float,
         deadline_s: float,
         queue_bytes: int,
+        topic: str = AGENT_EVENTS.name,
     ) -> None:
         self.partitions = partitions
+        self.topic = topic
         self.frame_events, self.frame_bytes = frame_events, frame_bytes
         self.linger_s, self.deadline_s, self.queue_bytes = linger_s, deadline_s, queue_bytes
         self.queued = 0
@@ -136,13 +138,13 @@ class Publisher:
 
     # requests
 
-    def send(self, tenant: str, lines: Lines, topic: str = AGENT_EVENTS.name, ticket: Ticket | None = None) -> Ticket:
+    def send(self, tenant: str, lines: Lines, topic: str = "", ticket: Ticket | None = None) -> Ticket:
         """Queue lines; the ticket's future is done when Kafka has confirmed them all. Raises Transient over the mark."""
         if ticket is None:
             ticket = Ticket(self._loop.create_future())
         if self.queued >= self.queue_bytes:
             raise Transient(ErrorCode.OVERLOADED, f"{self.queued} bytes wait for Kafka, the mark is {self.queue_bytes}")
-        opened, now = self._open, time.monotonic()
+        opened, now, topic = self._open, time.monotonic(), topic or self.topic
         for partition, line in lines:
             key = (topic, tenant, partition)
             frame = opened.get(key)
@@ -293,7 +295,7 @@ class Publisher:
                 self._tick(partition, encode_tick(moment))
 
     def _tick(self, partition: int, value: bytes) -> None:
-        topic = AGENT_EVENTS.name
+        topic = self.topic
         holes = self._holes.get((topic, partition))
         seq = holes.pop(0) if holes else self._next(topic, partition)
         number = self._track(time.monotonic())

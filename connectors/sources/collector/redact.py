@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import get_args
 
 from waterline.connectors.sources.collector.keys import Redaction, Tenant
+from waterline.schemas.events import FIELDS
 
 KINDS: tuple[Redaction, ...] = get_args(Redaction)
 
@@ -50,7 +51,7 @@ EXEMPT = frozenset(
     {
         "gen_ai.response.id",
         "ai.response.id",
-        "response_id",
+        "waterline.response_id",
         "gen_ai.tool.call.id",
         "gen_ai.request.model",
         "gen_ai.response.model",
@@ -92,7 +93,8 @@ class Redactor:
             if len(self._secret_keys) > 5_000:
                 self._secret_keys.clear()
             name = _CAMEL.sub("_", key).lower()
-            told = self._secret_keys[key] = self._on["key_name"] and _KEY_NAME.search(name) is not None
+            own = name.startswith("waterline.") and name.removeprefix("waterline.") in FIELDS
+            told = self._secret_keys[key] = self._on["key_name"] and not own and _KEY_NAME.search(name) is not None
         return told
 
     def _numbers(self, text: str) -> str:

@@ -74,7 +74,7 @@ async def serve(settings: Settings) -> None:
     )
     room = Room(settings, publisher)
     collector = Collector(settings, doors, publisher, room, meters)
-    _gauges(meters, publisher, room)
+    _gauges(meters, publisher, room, doors)
     http, probes = _http(collector, settings), _probes(health.app(room.reasons, meters))
     rpc, port = _grpc(collector, settings)
     await room.look()
@@ -103,8 +103,7 @@ async def _beat(publisher: Publisher, doors: Doors, room: Room, meters: Meters) 
     told: str | None = None
     while True:
         publisher.tick()
-        if doors.reload():
-            log.info("API keys were read again", keys=len(doors.keys.content.keys))
+        _reload(doors)
         for tenant, redactor in doors.redactors.items():
             for kind, number in redactor.counts.items():
                 meters.count("collector_redactions_total", tenant, kind, by=number)
@@ -117,12 +116,21 @@ async def _beat(publisher: Publisher, doors: Doors, room: Room, meters: Meters) 
         await asyncio.sleep(TICK_S)
 
 
-def _gauges(meters: Meters, publisher: Publisher, room: Room) -> None:
+def _reload(doors: Doors) -> None:
+    before = doors.keys.problem
+    if doors.reload():
+        log.info("API keys were read again", keys=len(doors.keys.content.keys))
+    elif doors.keys.problem and doors.keys.problem != before:
+        log.error("the key file cannot be read; the keys read before stay in force", why=doors.keys.problem)
+
+
+def _gauges(meters: Meters, publisher: Publisher, room: Room, doors: Doors) -> None:
     meters.gauges = {
         "collector_queued_bytes": lambda: publisher.queued,
         "collector_in_flight": lambda: publisher.in_flight,
         "collector_stalled_seconds": publisher.stalled_s,
         "collector_free_bytes": lambda: room.free,
+        "collector_keys_unreadable": lambda: bool(doors.keys.problem),
     }
     publisher.count = meters.count
 

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from waterline.connectors.sources.collector.dialects import coding_agents, finish
 from waterline.connectors.sources.collector.dialects.draft import Draft
 from waterline.connectors.sources.collector.dialects.plan import is_body
-from waterline.connectors.sources.collector.intake import Intake, stamp_ns
+from waterline.connectors.sources.collector.intake import END, Intake, stamp_ns
 from waterline.connectors.sources.collector.resource import Base
 from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.schemas.identity import span_event_id
@@ -80,6 +80,8 @@ def add_span(intake: Intake, base: Base, record: SpanRecord, source: Source) -> 
             event["event_id"] = intake.record_id(resource + scope + buf[start:stop])
     if "name" not in fields:
         event["name"] = intake.door.plans.name(record.name)
+    if fields["kind"] == "tool_call" and "tool" not in fields:
+        event["tool"] = fields.get("step") or event["name"]
     if not _times(intake, event, record):
         return
     _extras(intake, record)
@@ -107,7 +109,7 @@ def _times(intake: Intake, event: dict[str, Any], record: SpanRecord) -> bool:
         if start:
             event["ts"] = stamp_ns(start)
             if end > start and "duration_ms" not in event:
-                event["duration_ms"] = (end - start) / 1e6
+                _duration(event, record)
         elif end:
             event["ts"] = stamp_ns(end)
         else:
@@ -118,6 +120,14 @@ def _times(intake: Intake, event: dict[str, Any], record: SpanRecord) -> bool:
         intake.refuse(error.code, error.reason)
         return False
     return True
+
+
+def _duration(event: dict[str, Any], record: SpanRecord) -> None:
+    """An end that no event can have is kept as text, without a duration."""
+    if record.end < END * 10**9:
+        event["duration_ms"] = (record.end - record.start) / 1e6
+    else:
+        record.draft.attributes["otlp.end_time_unix_nano"] = str(record.end)
 
 
 def _extras(intake: Intake, record: SpanRecord) -> None:

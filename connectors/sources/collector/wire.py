@@ -9,10 +9,10 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-DEPTH_LIMIT = 100
 
 _double = struct.Struct("<d").unpack_from
 
@@ -121,3 +121,12 @@ def plain(value: AnyValue) -> Any:
 def text_of(value: bytes) -> str:
     """Bytes as text, for a map of strings."""
     return base64.b64encode(value).decode()
+
+
+def json_of(value: Any) -> str:
+    """An attribute's value as JSON text; bytes as base64."""
+    return orjson.dumps(value, default=_other).decode()
+
+
+def _other(value: Any) -> str:
+    return text_of(value) if isinstance(value, bytes) else str(value)

@@ -39,6 +39,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "finish_reason": (
         "gen_ai.response.finish_reasons",
         "gen_ai.response.finish_reason",
+        "gen_ai.completion.0.finish_reason",
         "llm.finish_reason",
         "llm.response.finish_reason",
         "llm.response.stop_reason",

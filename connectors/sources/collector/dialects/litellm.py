@@ -26,11 +26,15 @@ _KINDS = (
     ("mcp_tool", "tool_call"),
 )
 _BODIES = ("messages", "response", "standard_built_in_tools_params")
-_USED = {
-    "id", "litellm_call_id", "trace_id", "session_id", "call_type", "status", "model", "custom_llm_provider", "response_cost",
-    "startTime", "endTime", "completionStartTime", "metadata", "prompt_tokens", "completion_tokens", "total_tokens", "end_user",
-    "error_str", "error_information", "hidden_params", "cache_hit", "response_time", "model_parameters",
-}  # fmt: skip
+_USED = frozenset(
+    (
+        *("id", "litellm_call_id", "trace_id", "session_id", "call_type", "status", "stream", "cache_hit", "end_user"),
+        *("model", "model_group", "model_parameters", "custom_llm_provider", "api_base", "response_cost", "metadata"),
+        *("startTime", "endTime", "completionStartTime", "response_time", "hidden_params"),
+        *("prompt_tokens", "completion_tokens", "total_tokens", "error_str", "error_information"),
+    )
+)
+"""Keys that become fields, or say nothing beside them."""
 _CACHE_HIT = re.compile(r"_cache_hit[\d.]*$")
 _TRACE = re.compile(r"^[0-9a-f]{32}$")
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")

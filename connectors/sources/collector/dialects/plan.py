@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from waterline.connectors.sources.collector import wire
@@ -174,10 +173,4 @@ class Plans:
             return str(value)
         if isinstance(value, bytes):
             return wire.text_of(value)
-        return self.clean(key, orjson.dumps(value, default=_plain).decode())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return wire.text_of(value)
-    return str(value)
+        return self.clean(key, wire.json_of(value))

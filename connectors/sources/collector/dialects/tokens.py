@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 
 from waterline.connectors.sources.collector.usage import Parts, Usage, normalise, settle
+from waterline.connectors.sources.collector.wire import json_of
 from waterline.schemas.events import UsageQuality, UsageSource
 
 RAW = "usage.raw"
-_PLAIN = {"input", "output", "total"}
+_PLAIN = {"input", "output", "total", "cache_read", "cache_write", "reasoning"}
 
 
 def apply(fields: dict[str, Any], attributes: dict[str, str], told: dict[str, int]) -> None:
@@ -21,25 +22,42 @@ def apply(fields: dict[str, Any], attributes: dict[str, str], told: dict[str, in
     if fields.keys() & _OWN_CLASSES:
         attributes.setdefault(RAW, orjson.dumps(told).decode())
         return
-    if told.keys() <= _PLAIN:
-        before, after, total = told.get("input"), told.get("output", 0), told.get("total", 0)
-        if before is not None and (not total or before + after == total):
-            if before:
-                fields["tokens_input"] = before
-            if after:
-                fields["tokens_output"] = after
-            if total:
-                fields["tokens_total"] = total
-            fields.setdefault("usage_source", "provider")
-            fields.setdefault("usage_quality", "consistent")
-            return
+    if not told.keys() <= _PLAIN:
+        told = {slot: number for slot, number in told.items() if number or slot in _PLAIN}
+    if told.keys() <= _PLAIN and _plainly(fields, told):
+        return
     attributes.setdefault(RAW, orjson.dumps(told).decode())
     write(fields, settle(_parts(told)))
 
 
+def _plainly(fields: dict[str, Any], told: dict[str, int]) -> bool:
+    """Totals that add up and whose classes can be put together again to what was told; False for all others."""
+    before, after, total = told.get("input"), told.get("output", 0), told.get("total", 0)
+    read, written, reasoning = told.get("cache_read", 0), told.get("cache_write", 0), told.get("reasoning", 0)
+    if before is None or read + written > before or reasoning > after or (total and before + after != total):
+        return False
+    if fresh := before - read - written:
+        fields["tokens_input"] = fresh
+    if after:
+        fields["tokens_output"] = after
+    if read:
+        fields["tokens_cache_read"] = read
+    if written:
+        fields["tokens_cache_write_5m"] = written
+    if reasoning:
+        fields["tokens_reasoning"] = reasoning
+    if total:
+        fields["tokens_total"] = total
+    if "usage_source" not in fields:
+        fields["usage_source"] = "provider"
+    if "usage_quality" not in fields:
+        fields["usage_quality"] = "consistent"
+    return True
+
+
 def apply_raw(fields: dict[str, Any], attributes: dict[str, str], raw: dict[str, Any]) -> None:
     """Set the token fields from a provider's own usage object."""
-    attributes.setdefault(RAW, orjson.dumps(raw).decode())
+    attributes.setdefault(RAW, json_of(raw))
     if not fields.keys() & _OWN_CLASSES:
         write(fields, normalise(raw, fields.get("provider", "")))
 
