@@ -232,9 +232,7 @@ def _decode_with_unknown_keys(raw: bytes) -> Event:
     fields: Any = orjson.loads(raw)
     if not isinstance(fields, dict) or FIELDS.issuperset(fields):
         return _decode(raw)
-    attributes, measures = fields.get("attributes"), fields.get("measures")
-    attributes = dict(attributes) if isinstance(attributes, dict) else attributes or {}
-    measures = dict(measures) if isinstance(measures, dict) else measures or {}
+    attributes, measures = _map(fields, "attributes"), _map(fields, "measures")
     for key in [key for key in fields if key not in FIELDS]:
         value = fields.pop(key)
         if value is None:
@@ -244,6 +242,13 @@ def _decode_with_unknown_keys(raw: bytes) -> Event:
         elif math.isfinite(value):
             measures.setdefault(key, float(value))
     return msgspec.convert({**fields, "attributes": attributes, "measures": measures}, Event, strict=True)
+
+
+def _map(fields: dict[str, Any], key: str) -> dict[str, Any]:
+    value = fields.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise msgspec.ValidationError(f"Expected `object`, got `{type(value).__name__}` - at `$.{key}`")
+    return dict(value or {})
 
 
 def _text(key: str, value: object) -> str:

@@ -70,6 +70,8 @@ def test_unknown_keys_move_into_the_maps() -> None:
         (line(ts="2026-11-21T03:27:33"), ErrorCode.INVALID_EVENT, "$.ts"),
         (line(tenant="a/b"), ErrorCode.INVALID_EVENT, "$.tenant"),
         (line(unknown=1, tokens_input="many"), ErrorCode.INVALID_EVENT, "$.tokens_input"),
+        (line(unknown=1, attributes=True), ErrorCode.INVALID_EVENT, "$.attributes"),
+        (line(unknown=1, measures=[2]), ErrorCode.INVALID_EVENT, "$.measures"),
         (b'{"tenant":"acme","kind":"step","ts":"2026-11-21T03:27:33Z","duration_ms":NaN}', ErrorCode.INVALID_JSON, "invalid"),
         (b'{"tenant":"acme","kind":"step","ts":"2026-11-21T03:27:33Z","duration_ms":1e999}', ErrorCode.INVALID_JSON, "infinity"),
     ],
