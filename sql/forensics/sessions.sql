@@ -17,22 +17,22 @@ WITH
     seen AS
     (
         SELECT
-            if(session_id != '', session_id, max(session_id) OVER (PARTITION BY decision)) AS session,
-            ts + toIntervalMicrosecond(toUInt64(duration_ms * 1000)) AS ended_at,
-            *
-        FROM
-        (
-            SELECT *
-            FROM decision_events
-            WHERE tenant = {tenant:String}
-              AND ts <= {at:DateTime64(6, 'UTC')}
-              AND ts > {at:DateTime64(6, 'UTC')} - toIntervalHour({hours:UInt32})
-            ORDER BY kafka_partition, kafka_offset, frame_index
-            LIMIT 1 BY event_id
-        )
+            decision, session_id, agent, runtime, task, subject, kind, name, tool, status, escalation_reason, outcome,
+            ts, sequence, kafka_offset, frame_index,
+            ts + toIntervalMicrosecond(toUInt64(duration_ms * 1000)) AS ended_at
+        FROM decision_events
+        WHERE tenant = {tenant:String}
+          AND ts <= {at:DateTime64(6, 'UTC')}
+          AND ts > {at:DateTime64(6, 'UTC')} - toIntervalHour({hours:UInt32})
+        ORDER BY kafka_partition, kafka_offset, frame_index
+        LIMIT 1 BY event_id
+    ),
+    sessions AS
+    (
+        SELECT decision, max(session_id) AS of_decision FROM seen GROUP BY decision
     )
 SELECT
-    if(session != '', session, decision) AS session_id,
+    multiIf(seen.session_id != '', seen.session_id, of_decision != '', of_decision, decision) AS session,
     argMaxIf(agent, ts, agent != '') AS agent,
     argMaxIf(runtime, ts, runtime != '') AS runtime,
     multiIf(
@@ -52,6 +52,7 @@ SELECT
     countIf(kind = 'tool_call') AS tool_calls,
     countIf(kind = 'tool_call' AND status != 'ok') AS tool_errors
 FROM seen
-GROUP BY session_id
+INNER JOIN sessions USING (decision)
+GROUP BY session
 HAVING {agent:String} = '' OR has(groupUniqArray(seen.agent), {agent:String})
-ORDER BY last_at DESC, session_id;
+ORDER BY last_at DESC, session;

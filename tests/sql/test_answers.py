@@ -65,14 +65,14 @@ def table(rows: Rows) -> list[tuple[Any, ...]]:
 
 def test_1_sessions(ask: Ask) -> None:
     """The review and the outcome know no session; they belong to that of their decision."""
-    shown = ask("sessions", "session_id", "agent", "runtime", "state", "last_seen", "decisions", "events", "tool_errors")
+    shown = ask("sessions", "session", "agent", "runtime", "state", "last_seen", "decisions", "events", "tool_errors")
     assert table(shown) == [
         ("s2", "triage", "claude-agents", "waiting", "escalation ask a human", 1, 2, 0),
         ("s1", "booking", "langgraph", "done", "outcome", 1, 8, 1),
         ("g0", "", "", "silent", "model_call", 1, 1, 0),
     ]
-    assert table(ask("sessions", "session_id", "state", agent="booking", at=at(10).isoformat())) == [("s1", "waiting")]
-    assert table(ask("sessions", "session_id", "state", agent="booking", at=at(7).isoformat())) == [("s1", "working")]
+    assert table(ask("sessions", "session", "state", agent="booking", at=at(10).isoformat())) == [("s1", "waiting")]
+    assert table(ask("sessions", "session", "state", agent="booking", at=at(7).isoformat())) == [("s1", "working")]
 
 
 def test_1a_agent_activity(ask: Ask) -> None:
