@@ -8,6 +8,7 @@ of its own and leaves the others untouched. A tick carries no event; it tells th
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -25,6 +26,10 @@ TICK = b"tick"
 MOVED = b"moved"
 LINE_LIMIT = 1_000_000
 FRAME_LINES = 1000
+OLDEST_RECEIPT = timedelta(days=31)
+"""A dead letter is replayed at most this long after its receipt."""
+CLOCKS_DIFFER = timedelta(hours=1)
+ZERO, DEAREST = Decimal(0), Decimal(10) ** 15
 LATEST_MS = int(LATEST.timestamp() * 1000) - 1
 
 _decode = msgspec.json.Decoder(Event).decode
@@ -95,7 +100,8 @@ def parse_frame(value: bytes | None, headers: Headers, timestamp_ms: int) -> Fra
     """Parse a record of `agent.events`. Never raises: what is wrong is in `bad`.
 
     Filled in where a line lacks them: `event_id` (a hash of the tenant, the line and its occurrence in the frame),
-    `received_at` (the record's Kafka timestamp) and `decision_key` (the trace id).
+    `received_at` (the record's Kafka timestamp) and `decision_key` (the trace id). A `received_at` that cannot be true beside
+    the record's timestamp is replaced by it, since rows are kept by receipt: an old one would be deleted on arrival.
     """
     head = _head(headers)
     received = _instant(timestamp_ms)
@@ -171,6 +177,9 @@ def parse_event(raw: bytes) -> Event:
     for name, at in (("ts", event.ts), ("received_at", event.received_at)):
         if at is not None and not EARLIEST <= at < LATEST:
             raise msgspec.ValidationError(f"Expected a time from {EARLIEST.year} to {LATEST.year} - at `$.{name}`")
+    for name, amount in (("reported_cost", event.reported_cost), ("tool_cost", event.tool_cost)):
+        if amount is not None and not _is_money(amount):
+            raise msgspec.ValidationError(f"Expected a finite amount with at most 9 digits after the point - at `$.{name}`")
     return event
 
 
@@ -201,6 +210,8 @@ def _read_line(index: int, raw: bytes, tenant: str, received: datetime, occurren
         event = _decode(raw)
         received_at = event.received_at
         known = EARLIEST <= event.ts < LATEST and (received_at is None or EARLIEST <= received_at < LATEST)
+        if event.reported_cost is not None or event.tool_cost is not None:
+            known = known and _is_money(event.reported_cost or ZERO) and _is_money(event.tool_cost or ZERO)
     except (msgspec.DecodeError, UnicodeDecodeError):
         known = False
     if not known:
@@ -215,17 +226,24 @@ def _read_line(index: int, raw: bytes, tenant: str, received: datetime, occurren
         reason = f"the line's tenant is {event.tenant!r}, the frame's is {tenant!r}"
         return BadLine(index, raw, ErrorCode.INVALID_FRAME, reason)
     keyless = not event.decision_key and bool(event.trace_id)
-    if not event.event_id or event.received_at is None or keyless:
+    received_at = event.received_at
+    unreceived = received_at is None or not received - OLDEST_RECEIPT <= received_at <= received + CLOCKS_DIFFER
+    if not event.event_id or unreceived or keyless:
         if not event.event_id:
             occurrence = occurrences.get(raw, 0)
             occurrences[raw] = occurrence + 1
             event.event_id = record_event_id(event.tenant, raw, occurrence)
-        if event.received_at is None:
+        if unreceived:
             event.received_at = received
         if keyless:
             event.decision_key = event.trace_id
         raw = encode_event(event)
     return Line(index, raw, event)
+
+
+def _is_money(amount: Decimal) -> bool:
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -9 and abs(amount) < DEAREST
 
 
 def _decode_with_unknown_keys(raw: bytes) -> Event:

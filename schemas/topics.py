@@ -29,7 +29,14 @@ class Topic:
     config: dict[str, str] = field(default_factory=dict)
 
 
-AGENT_EVENTS = Topic("agent.events", "tenant, decision key", "frames of wide events", Event, "events")
+AGENT_EVENTS = Topic(
+    "agent.events",
+    "tenant, decision key",
+    "frames of wide events",
+    Event,
+    "events",
+    config={"message.timestamp.type": "LogAppendTime"},
+)
 AGENT_MOVED = Topic("agent.moved", "tenant, decision key", "lines handed to the partition they belong to", Event, internal=True)
 AGENT_PAYLOADS = Topic("agent.payloads", "event_id", "bodies of tenants that opted in", Payload, "payloads", retention_ms=DAY_MS)
 DECISION_FACTS = Topic(

@@ -49,6 +49,17 @@ def test_what_a_line_lacks_is_filled_in_the_same_way_each_time() -> None:
     assert all(parse_event(line.raw) == line.event for line in first.lines)
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"), [("1999-01-01T00:00:00Z", False), ("2027-01-01T00:00:00Z", False), (NOW.isoformat(), True)]
+)
+def test_a_receipt_that_cannot_be_true_is_the_records_own(told: str, kept: bool) -> None:
+    """Rows are kept by receipt: one of 1999 would be deleted on arrival."""
+    frame = parse_frame(line(received_at=told), None, NOW_MS)
+    assert (frame.lines[0].event.received_at == datetime.fromisoformat(told)) is kept
+    assert kept or frame.lines[0].event.received_at == frame.time
+    assert parse_event(frame.lines[0].raw) == frame.lines[0].event
+
+
 def test_unknown_keys_move_into_the_maps() -> None:
     (parsed,) = parse_frame(line(shoe_size=43.5, color="red", deep={"a": [1]}, flag=True, gone=None), None, NOW_MS).lines
     assert parsed.event.attributes == {"color": "red", "deep": '{"a":[1]}', "flag": "true"}
@@ -68,6 +79,8 @@ def test_unknown_keys_move_into_the_maps() -> None:
         (line(ts="yesterday"), ErrorCode.INVALID_EVENT, "$.ts"),
         (line(ts="1969-12-31T23:59:59Z"), ErrorCode.INVALID_EVENT, "$.ts"),
         (line(ts="2026-11-21T03:27:33"), ErrorCode.INVALID_EVENT, "$.ts"),
+        (line(reported_cost="0.0000000001"), ErrorCode.INVALID_EVENT, "9 digits"),
+        (line(tool_cost="NaN"), ErrorCode.INVALID_EVENT, "$.tool_cost"),
         (line(tenant="a/b"), ErrorCode.INVALID_EVENT, "$.tenant"),
         (line(unknown=1, tokens_input="many"), ErrorCode.INVALID_EVENT, "$.tokens_input"),
         (line(unknown=1, attributes=True), ErrorCode.INVALID_EVENT, "$.attributes"),
