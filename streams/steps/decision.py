@@ -189,8 +189,10 @@ class Decision:
     def restore(self, entries: list[Entry]) -> None:
         """Draw everything again from stored entries."""
         self.life.entries = 0
+        told = {entry.event_id: entry.leaf.state for entry in entries if entry.leaf is not None}
         for entry in entries:
             self._take(entry)
+        self.ledger.settle(told)
         self.changed.clear()
         while len(self.ids) > self.keep:
             self._seal()

@@ -94,6 +94,14 @@ class Ledger:
         if leaf.state != told:
             self.dirty[entry.event_id] = entry
 
+    def settle(self, told: dict[str, str]) -> None:
+        """All of these leaves were told, as what counts by their id: only what counts differently now is dirty."""
+        self.dirty = {
+            event_id: entry
+            for event_id, entry in self.dirty.items()
+            if entry.leaf is not None and entry.leaf.state != told.get(event_id)
+        }
+
     def overturn(self, ts: int) -> None:
         """The decision was overturned at `ts`; only the first time counts."""
         if ts < self.overturned_at:

@@ -53,14 +53,14 @@ class Conditions(Struct, omit_defaults=True):
 
 
 class Offer:
-    """All versions of one price key, the newest known first, then the newest effective."""
+    """The versions of one price key that are known: effective from when, and the price; the newest known first."""
 
     __slots__ = ("over", "tier", "versions", "window")
 
     def __init__(self, conditions: Conditions) -> None:
         self.tier, self.over = conditions.tier, conditions.over
         self.window = conditions.minutes
-        self.versions: list[tuple[int, int, Price | None]] = []
+        self.versions: list[tuple[int, Price | None]] = []
 
     def takes(self, total_input: int, ts: int) -> bool:
         if self.over and total_input <= self.over:
@@ -71,9 +71,9 @@ class Offer:
         minute = ts % DAY // 60_000_000
         return first <= minute < end if first < end else minute >= first or minute < end
 
-    def at(self, ts: int, received: int) -> Price | None:
-        for known, effective, price in self.versions:
-            if known <= received and effective <= ts:
+    def at(self, ts: int) -> Price | None:
+        for effective, price in self.versions:
+            if effective <= ts:
                 return price
         return None
 
@@ -87,10 +87,10 @@ class Listing:
         self.provider, self.model, self.names, self.offers = provider, model, names, offers
         self.test: Test = compile_rule(names.model)
 
-    def at(self, tier: str, total_input: int, ts: int, received: int) -> Price | None:
+    def at(self, tier: str, total_input: int, ts: int) -> Price | None:
         for wanted in (tier, "") if tier else ("",):
             for offer in self.offers:
-                if offer.tier == wanted and offer.takes(total_input, ts) and (price := offer.at(ts, received)) is not None:
+                if offer.tier == wanted and offer.takes(total_input, ts) and (price := offer.at(ts)) is not None:
                     return price
         return None
 
@@ -176,7 +176,7 @@ class PriceBook:
         """The price of a call of `model` with `total_input` input tokens of all classes, at `ts`, received at `received`
         (microseconds); None if there is none. A tier that the model has no price for is charged as the default one."""
         for listing, own in self._edition(received).lookup(provider, model):
-            if (price := listing.at(tier if own else "", total_input, ts, received)) is not None:
+            if (price := listing.at(tier if own else "", total_input, ts)) is not None:
                 return price
         return None
 
@@ -191,7 +191,7 @@ class PriceBook:
         self._edition(received)
         people = self._people[bisect_right(self._known, received)]
         for who in ((tenant, reviewer), (tenant, ANYONE), (ANYONE, reviewer), (ANYONE, ANYONE)):
-            if (offer := people.get(who)) is not None and (price := offer.at(ts, received)) is not None:
+            if (offer := people.get(who)) is not None and (price := offer.at(ts)) is not None:
                 return price
         return None
 
@@ -212,7 +212,7 @@ class PriceBook:
             if offer is None:
                 conditions = msgspec.json.decode(version.conditions or "{}", type=Conditions)
                 offer = offers[place][version.price_key] = Offer(conditions)
-            offer.versions.append((known, micros(version.effective_from), _price(version)))
+            offer.versions.append((micros(version.effective_from), _price(version)))
             if place not in names:
                 names[place] = (known, msgspec.json.decode(version.match or "{}", type=Names))
         self._people[number] = {

@@ -46,6 +46,11 @@ def test_without_an_entry_into_the_queue_the_wait_begins_at_the_escalation() -> 
     assert parts([lasting(Kind.STEP, 0, 10), event(Kind.ESCALATION, 10), lasting(Kind.REVIEW, 30, 5)]) == [10, 20, 5, 0, 35]
 
 
+def test_an_entry_into_the_queue_hands_over_without_an_escalation() -> None:
+    told = [lasting(Kind.DECISION, 0, 50, queue_entered_at=T0 + seconds(6)), lasting(Kind.REVIEW, 30, 5)]
+    assert parts(told) == [6, 24, 5, 0, 35]
+
+
 def test_who_still_waits_has_no_queue_time_yet() -> None:
     assert parts([lasting(Kind.STEP, 0, 10), event(Kind.ESCALATION, 10)]) == [10, 0, 0, 0, 10]
 

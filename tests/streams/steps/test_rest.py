@@ -6,6 +6,9 @@ from typing import Any
 from tests.streams.steps.world import REPLAY, T0, World, call, content, event, fact_of, seconds
 from waterline.schemas.errors import ErrorCode
 from waterline.schemas.events import Event, Kind, Verdict
+from waterline.schemas.facts import PriceState
+from waterline.schemas.topics import AGENT_EVENTS
+from waterline.streams.steps.decision import CHUNK
 from waterline.streams.steps.limits import Limits
 
 REVIEW: dict[str, Any] = {"review_minutes": 30, "review_verdict": Verdict.OVERRIDE, "reviewer": "r"}
@@ -60,6 +63,17 @@ def test_a_replay_lets_no_event_wait_shorter() -> None:
     assert len(world.letters) == 1
 
 
+def test_a_copy_waits_once() -> None:
+    world = World(limits=Limits(parked_events=2))
+    one, other = waiting_review(0), waiting_review(9)
+    world.send([one, one, one, other, one])
+    world.run()
+    assert not world.letters
+    world.send([call(key="k", decision_id="ticket-9")])
+    world.run()
+    assert world.decisions["k"].reviews == 2
+
+
 # closing
 
 
@@ -84,6 +98,33 @@ def test_a_decision_at_rest_leaves_the_memory_and_comes_back_when_needed() -> No
     world.run()
     (fact,) = world.decisions.values()
     assert content(fact) == content(fact_of(sent))
+
+
+def test_a_decision_that_is_not_stored_yet_does_not_leave() -> None:
+    """Its first event, a tick that ends its grace, and its second event lie in one batch."""
+    world = World(partitions=1, limits=Limits(decision_grace_s=60))
+    world.send([call(0)])
+    world.tick(T0 + timedelta(hours=1))
+    world.send([call(1)])
+    for _ in range(3):
+        world.take(AGENT_EVENTS.name, 0)
+    world.run()
+    assert world.decisions["k"].events == 2
+
+
+def test_a_leaf_is_told_again_only_when_it_counts_differently() -> None:
+    """A parent far back becomes a wrapper; after that it is left alone, also by a fold that reads it from disk."""
+    world = World(partitions=1)
+    world.send([call(n, event_id=f"e{n}", span_id=f"span-of-16-chars{n}") for n in range(3 * CHUNK)])
+    world.run()
+    world.send([call(500, parent_span_id="span-of-16-chars0")])
+    world.run()
+    told = world.costs["k", "e0"]
+    assert (told.price_state, told.revision) == (PriceState.WRAPPER, 3 * CHUNK + 1)
+    world.restart()
+    world.send([call(501)])
+    world.run()
+    assert world.costs["k", "e0"] is told
 
 
 def test_memory_holds_only_so_many_decisions() -> None:

@@ -169,7 +169,7 @@ class World:
         """Until nothing is queued. `shuffled` interleaves partitions and batches at random, `restarts` throws folds away."""
         while waiting := [at for at, queue in self.queues.items() if queue]:
             topic, partition = self.random.choice(waiting) if shuffled else waiting[0]
-            self._apply(topic, partition)
+            self.take(topic, partition)
             if not shuffled or self.random.random() < 0.4:
                 self.drain(partition)
                 if restarts and self.random.random() < 0.3:
@@ -182,7 +182,12 @@ class World:
         if any(self.queues.values()):
             self.run(shuffled, restarts)
 
-    def _apply(self, topic: str, partition: int) -> None:
+    def restart(self) -> None:
+        """Every fold anew, from disk."""
+        self.folds = [self._fold(n) for n in range(self.partitions)]
+
+    def take(self, topic: str, partition: int) -> None:
+        """Apply the next record."""
         value, headers, timestamp = self.queues[topic, partition].popleft()
         self.offsets[topic, partition] += 1
         parse = parse_frame if topic == AGENT_EVENTS.name else parse_moved
