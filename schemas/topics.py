@@ -16,7 +16,8 @@ TOMBSTONE_MS = 7 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """`key` says what the partition is chosen by; `table` is where the sink stores it, if it does."""
+    """`key` says what the partition is chosen by; `table` is where the sink stores it, if it does. Where facts are `joined`, a
+    record holds those of a whole batch that go to its partition, one a line, and has no key."""
 
     name: str
     key: str
@@ -27,6 +28,7 @@ class Topic:
     internal: bool = False
     retention_ms: int = 7 * DAY_MS
     config: dict[str, str] = field(default_factory=dict)
+    joined: bool = False
 
 
 AGENT_EVENTS = Topic(
@@ -46,7 +48,9 @@ COST_FACTS = Topic("cost.facts", "tenant, decision key", "one priced leaf of a d
 PRICE_VERSIONS = Topic(
     "price.versions", "provider", "prices as they became known", PriceVersion, "price_versions", compacted=True
 )
-GROUP_INPUTS = Topic("group.inputs", "tenant, group", "what decisions contribute to their groups", GroupInput, internal=True)
+GROUP_INPUTS = Topic(
+    "group.inputs", "tenant, group", "what decisions contribute to their groups", GroupInput, internal=True, joined=True
+)
 DECISION_LINKS = Topic(
     "decision.links", "tenant, alias", "business id -> decision key, as elected", DecisionLink, "decision_links", compacted=True
 )

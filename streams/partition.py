@@ -17,14 +17,13 @@ from msgspec import Struct, field
 from waterline.schemas.changelog import PLACE
 from waterline.schemas.faults import Guard as Switch
 from waterline.schemas.faults import Point, crash, without
-from waterline.schemas.frames import H_PRODUCER, H_SEQ
-from waterline.schemas.identity import partition_of
 from waterline.streams.changelog import Unsettled
 from waterline.streams.cold import CopyFailed
 from waterline.streams.guard import FoldBug, Guard, TooManyBugs, drain
+from waterline.streams.outbox import records
 from waterline.streams.state import State
 from waterline.streams.steps.fold import Changes
-from waterline.streams.writer import Aborted, Fenced, Headers, Record, Writer
+from waterline.streams.writer import Aborted, Fenced, Record, Writer
 
 if TYPE_CHECKING:
     from waterline.streams.stage import Stage
@@ -194,12 +193,8 @@ class Partition:
     def _pack(self, batch: Batch, changes: Changes) -> None:
         if not (changes.puts or changes.outs or (batch.frames and time.monotonic() - self._placed_at > PLACE_EVERY_S)):
             return
-        for out in changes.outs:
-            topic = out.topic.name
-            partition = partition_of(out.key, self.stage.partitions_of(topic))
-            sequence = b"%d" % self.state.sequence(topic, partition)
-            headers: Headers = [*out.headers, (H_PRODUCER, self._producer), (H_SEQ, sequence)]
-            batch.facts.append(Record(topic, partition, out.key, out.value, headers))
+        stage, state = self.stage, self.state
+        batch.facts = records(changes.outs, stage.partitions_of, state.sequence, self._producer)
         batch.state, batch.cold = changes.puts, changes.cold
         batch.state[PLACE] = self.state.place()
 

@@ -28,11 +28,11 @@ class Aborted(Exception):
 
 
 class Record(NamedTuple):
-    """One record to produce; `key` has chosen `partition`."""
+    """One record to produce."""
 
     topic: str
     partition: int
-    key: bytes
+    key: bytes | None
     value: bytes | None
     headers: Headers = []
 
