@@ -15,7 +15,7 @@ from msgspec import Struct
 from waterline.schemas.frames import Frame, parse_frame
 from waterline.schemas.settings import settings
 from waterline.schemas.topics import AGENT_EVENTS, AGENT_MOVED, DECIDE_CHANGELOG, DECISION_FACTS, GROUPS_CHANGELOG, Topic
-from waterline.streams.__main__ import run
+from waterline.streams.run import run
 from waterline.streams.stage import Plan
 from waterline.streams.steps.fold import Changes, Cold, Out, Position
 from waterline.streams.worker import Worker

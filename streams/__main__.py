@@ -1,16 +1,10 @@
 """The streams worker: `python -m waterline.streams`."""
 
-import asyncio
-import faulthandler
-import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
-import structlog
-import uvloop
-from setproctitle import setproctitle
 
 from waterline.schemas.facts import GroupInput, PriceVersion
 from waterline.schemas.frames import parse_facts, parse_frame, parse_moved
@@ -28,6 +22,7 @@ from waterline.schemas.topics import (
     QUALITY_FACTS,
 )
 from waterline.streams.prices import Feed, publish
+from waterline.streams.run import run
 from waterline.streams.stage import Plan
 from waterline.streams.steps.decide import DecideFold
 from waterline.streams.steps.fold import Cold
@@ -91,23 +86,6 @@ def plans(config: Settings, book: PriceBook) -> tuple[Plan, Plan]:
             fold=groups,
         ),
     )
-
-
-def run(worker: Worker) -> None:
-    """Runs a worker until it is asked to end."""
-    faulthandler.enable()
-    setproctitle("waterline streams")
-    logging.basicConfig(level=logging.WARNING)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, worker.settings.log_level.upper())),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-        ],
-    )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(worker.run())
 
 
 def main() -> None:
