@@ -10,7 +10,6 @@ again, splitting and merging give the same fact: `snapshot(merge(a, b)) == snaps
 - Any verdict but `approve` overturns the decision, at the `ts` of the event that brings it.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -19,11 +18,22 @@ from waterline.schemas.events import Event, Kind, Status, Verdict
 from waterline.schemas.facts import Contribution
 from waterline.schemas.faults import Guard, without
 from waterline.streams.steps.cost import leaf_of, review_ms
-from waterline.streams.steps.entry import ESCALATED, FAILED, KIND_BITS, KINDS, OVERTURNED, RESOLVED, RETRIED, Entry
+from waterline.streams.steps.entry import (
+    ESCALATED,
+    FAILED,
+    KIND_BITS,
+    KINDS,
+    OVERTURNED,
+    RESOLVED,
+    RETRIED,
+    Chunk,
+    Entry,
+)
 from waterline.streams.steps.ledger import Ledger
-from waterline.streams.steps.moment import END, NEVER, instant, micros
-from waterline.streams.steps.prices import Price, PriceBook
+from waterline.streams.steps.moment import END, NEVER, micros
+from waterline.streams.steps.prices import PriceBook
 from waterline.streams.steps.resolution import Resolution
+from waterline.streams.steps.trail import Trail
 
 FIRST = (
     "agent",
@@ -39,9 +49,6 @@ FIRST = (
     "decision_id",
     "escalation_reason",
 )
-CHUNK = 32
-"""Entries that are stored under one key: what a drain writes again for a decision that grew."""
-
 _KIND = {kind: index for index, kind in enumerate(KINDS)}
 _REVIEW, _DECISION, _ESCALATION = _KIND[Kind.REVIEW], _KIND[Kind.DECISION], _KIND[Kind.ESCALATION]
 _TOOL, _RETRIEVAL = _KIND[Kind.TOOL_CALL], _KIND[Kind.RETRIEVAL]
@@ -51,15 +58,12 @@ Order = tuple[int, str]
 Saying = tuple[Any, Any]
 
 
-Stored = tuple[str, str, str, int, dict[str, str]]
-"""A price as it is stored: id, key, model, known from, unit prices."""
-
-
 class Life(Struct, array_like=True):
     """What of a decision is not in its entries. `retractions` is what the revision is ahead of the events by, `told` the
     revision that was told last, `news` the latest event time, `received` the latest record's time, `expires` the day marked."""
 
     entries: int = 0
+    chunks: int = 0
     retractions: int = 0
     merged_into: str = ""
     aliases: list[str] = []
@@ -70,21 +74,17 @@ class Life(Struct, array_like=True):
     expires: int = 0
     told: int = 0
     published: Contribution | None = None
-    prices: list[Stored] = []
 
 
 class Decision:
-    """The state of one decision. `changed` are the chunks that have to be stored again, `sealed` how many left the memory."""
+    """The state of one decision: its `trail` of entries, and what is drawn from them."""
 
     __slots__ = (
         "began",
-        "changed",
-        "chunks",
         "ended",
         "errors",
         "escalated",
         "first",
-        "ids",
         "keep",
         "key",
         "last",
@@ -92,17 +92,16 @@ class Decision:
         "ledger",
         "life",
         "price_from",
-        "prices",
         "resolution",
         "retries",
         "retrievals",
         "reviews",
-        "sealed",
         "started",
         "synthetic",
         "tenant",
         "tool_calls",
         "tool_errors",
+        "trail",
         "unsaid",
     )
 
@@ -110,16 +109,12 @@ class Decision:
         self.tenant, self.key, self.keep = tenant, key, keep
         self.price_from = price_from
         self.life = Life()
-        self.prices: dict[str, Price] = {}
         self.clear()
 
     def clear(self) -> None:
         """As before the first event."""
         self.life.entries = 0
-        self.chunks: list[list[Entry] | None] = []
-        self.changed: set[int] = set()
-        self.ids: dict[str, int] = {}
-        self.sealed = 0
+        self.trail = Trail()
         self.first: dict[str, tuple[Order, str]] = {}
         self.last: dict[str, Saying] = {}
         self.unsaid: tuple[str, ...] = FIRST
@@ -143,7 +138,7 @@ class Decision:
     def apply(self, event: Event, ts: int, received: int, start: int, book: PriceBook) -> int:
         """Take in an event and return its end; 0 if it was there already. Times in microseconds: its `ts`, its receipt, and
         its `ts` as far as the receipt lets one believe it."""
-        if event.event_id in self.ids and _FIRST_WINS:
+        if event.event_id in self.trail.ids and _FIRST_WINS:
             return 0
         kind = _KIND[event.kind]
         flags = kind
@@ -168,7 +163,7 @@ class Decision:
         if (priced := leaf_of(event, ts, received, book)) is not None:
             leaf, price = priced
             if price is not None:
-                self.prices.setdefault(price.id, price)
+                self.trail.prices.setdefault(price.id, price)
         queue = min(max(0, micros(event.queue_entered_at)), END) if event.queue_entered_at is not None else 0
         end = min(ts + round(length * 1000), END)
         if event.synthetic_fields and not self.synthetic.issuperset(event.synthetic_fields):
@@ -176,48 +171,37 @@ class Decision:
         self._take(Entry(event.event_id, ts, end, start, flags, queue, said, leaf))
         return end or 1
 
-    def merge(self, entries: Iterable[Entry]) -> bool:
-        """Take in entries of another part of this decision; False if all of them were there already."""
+    def merge(self, part: Chunk) -> bool:
+        """Take in a part of the same decision; False if all of it was there already."""
+        prices, entries = part
         before = self.life.entries
+        self.trail.know(prices)
         for entry in entries:
-            if entry.event_id not in self.ids:
+            if entry.event_id not in self.trail.ids:
                 if entry.leaf is not None:
                     entry.leaf.state = ""
                 self._take(entry)
         return self.life.entries != before
 
-    def restore(self, entries: list[Entry]) -> None:
-        """Draw everything again from stored entries."""
+    def restore(self, chunks: list[Chunk]) -> None:
+        """Draw everything again from stored chunks."""
+        told = {entry.event_id: entry.leaf.state for _, chunk in chunks for entry in chunk if entry.leaf is not None}
         self.life.entries = 0
-        told = {entry.event_id: entry.leaf.state for entry in entries if entry.leaf is not None}
-        for entry in entries:
-            self._take(entry)
+        for prices, chunk in chunks:
+            self.trail.know(prices)
+            self.trail.open()
+            for entry in chunk:
+                self._take(entry)
         self.ledger.settle(told)
-        self.changed.clear()
-        while len(self.ids) > self.keep:
-            self._seal()
-
-    def know(self, prices: Iterable[Stored]) -> None:
-        """Take in prices that leaves refer to."""
-        for price_id, key, model, known, unit_prices in prices:
-            if price_id not in self.prices:
-                self.prices[price_id] = Price(key, price_id, model, instant(known), unit_prices, {})
-
-    def stored_prices(self) -> list[Stored]:
-        return [(p.id, p.key, p.model, micros(p.known_from), p.unit_prices) for p in self.prices.values()]
+        self.trail.changed.clear()
+        while len(self.trail.ids) > self.keep and self._seal():
+            pass
 
     def _take(self, entry: Entry) -> None:
-        number, place = divmod(self.life.entries, CHUNK)
-        if place == 0:
-            self.chunks.append([])
-        chunk = self.chunks[number]
-        assert chunk is not None
-        chunk.append(entry)
+        self.trail.add(entry)
         self.life.entries += 1
-        self.changed.add(number)
-        self.ids[entry.event_id] = number
         self._draw(entry)
-        if len(self.ids) > self.keep:
+        if len(self.trail.ids) > self.keep:
             self._seal()
 
     def _draw(self, entry: Entry) -> None:
@@ -287,16 +271,12 @@ class Decision:
         self.unsaid = tuple(name for name in FIRST if name not in self.first)
         self.latest_first = max((order for order, _ in self.first.values()), default=(-1, ""))
 
-    def _seal(self) -> None:
-        """Let the oldest chunk out of the memory. It stays stored; one that is still to be stored or told waits."""
-        chunk = self.chunks[self.sealed]
-        if chunk is None or self.sealed in self.changed or any(entry.event_id in self.ledger.dirty for entry in chunk):
-            return
-        for entry in chunk:
-            self.ids.pop(entry.event_id, None)
+    def _seal(self) -> bool:
+        """Let the oldest entries go, if they can."""
+        gone = self.trail.seal(self.ledger.dirty)
+        for entry in gone:
             self.ledger.forget(entry)
-        self.chunks[self.sealed] = None
-        self.sealed += 1
+        return bool(gone)
 
 
 _FIRST_NAMES = frozenset(FIRST)

@@ -77,16 +77,19 @@ class Entry(Struct, array_like=True, gc=False):
     leaf: Leaf | None
 
 
-_decoder = msgspec.msgpack.Decoder(list[Entry])
+Stored = tuple[str, str, str, int, dict[str, str]]
+"""A price as it is stored: id, key, model, known from (microseconds), unit prices."""
+
+Chunk = tuple[list[Stored], list[Entry]]
+"""Entries and the prices their leaves refer to: what is stored under one key, and handed over at once."""
+
+_decoder = msgspec.msgpack.Decoder(Chunk)
 encode = msgspec.msgpack.Encoder().encode
 
 
-def encode_entries(entries: list[Entry]) -> bytes:
-    return encode(entries)
-
-
-def decode_entries(data: bytes) -> list[Entry]:
-    return _decoder.decode(data)
+def decode_chunk(data: bytes) -> Chunk:
+    chunk: Chunk = _decoder.decode(data)
+    return chunk
 
 
 def nano(amount: Decimal | None) -> int | None:

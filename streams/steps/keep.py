@@ -4,8 +4,9 @@ State keys, each followed by `tenant/key`:
 
     d   the head of a decision (`Life`)
     e   a chunk of its entries, with `\\x1f` and its number at the end
-    l   a link: business id -> decision          p   events parked under a business id
-    x   the index of expiry: day, then the state key that expires      q   the index of parked events: hour, then the key
+    l   a link: business id -> decision
+    p   how many events wait for a business id;  w  each of them, with the length before and the event id at the end
+    x   the index of expiry: day, then the state key that expires;  q  that of waiting events: hour, then the state key
 """
 
 from collections.abc import Callable, Iterator
@@ -15,13 +16,13 @@ import msgspec
 
 from waterline.schemas.identity import routing_key
 from waterline.streams.steps.agenda import Agenda
-from waterline.streams.steps.decision import CHUNK, Decision, Life
-from waterline.streams.steps.entry import Entry, decode_entries, encode, encode_entries
+from waterline.streams.steps.decision import Decision, Life
+from waterline.streams.steps.entry import Chunk, decode_chunk, encode
 from waterline.streams.steps.fold import Changes, Cold
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import DAY, SECOND
 
-HEAD, CHUNKS, LINK, PARKED, EXPIRY, WAITING = b"d", b"e", b"l", b"p", b"x", b"q"
+HEAD, CHUNKS, LINK, PARKED, EVENT, EXPIRY, WAITING = b"d", b"e", b"l", b"p", b"w", b"x", b"q"
 MARK = b"1"
 SWEPT_AT_ONCE = 500
 _decode_life = msgspec.msgpack.Decoder(Life).decode
@@ -57,25 +58,23 @@ class Keep:
         head = head_key(tenant, key)
         if head not in self._gone and (stored := self.cold.get(head)) is not None:
             decision.life = _decode_life(stored)
-            decision.know(decision.life.prices)
-            decision.restore([entry for chunk in self.stored_chunks(decision) for entry in chunk])
+            decision.restore(list(self.stored_chunks(decision)))
         self.decisions[tenant, key] = decision
         if (tenant, key) not in self._scheduled:
             self._scheduled.add((tenant, key))
             self._agendas[decision.life.replay].add(decision.life.news + self.grace, (tenant, key))
         return decision
 
-    def stored_chunks(self, decision: Decision) -> Iterator[list[Entry]]:
+    def stored_chunks(self, decision: Decision) -> Iterator[Chunk]:
         """The chunks of a decision, those that left the memory from disk."""
-        head = head_key(decision.tenant, decision.key)
-        for number in range(-(-decision.life.entries // CHUNK)):
-            chunk = decision.chunks[number] if number < len(decision.chunks) else None
-            if chunk is None:
-                stored = self.cold.get(chunk_key(head, number))
-                if stored is None:
-                    raise KeyError(f"chunk {number} of {head!r} is not stored")
-                chunk = decode_entries(stored)
-            yield chunk
+        head, chunks = head_key(decision.tenant, decision.key), decision.trail.chunks
+        for number in range(max(decision.life.chunks, len(chunks))):
+            if number < len(chunks) and (chunk := chunks[number]) is not None:
+                yield [], chunk
+            elif (stored := self.cold.get(chunk_key(head, number))) is not None:
+                yield decode_chunk(stored)
+            else:
+                raise KeyError(f"chunk {number} of {head!r} is not stored")
 
     def touch(self, decision: Decision) -> None:
         self.touched[decision.tenant, decision.key] = decision
@@ -129,7 +128,7 @@ class Keep:
         self.decisions.pop((tenant, key), None)
         self.touched.pop((tenant, key), None)
         self._gone[head] = None
-        self._gone |= dict.fromkeys(chunk_key(head, number) for number in range(-(-life.entries // CHUNK)))
+        self._gone |= dict.fromkeys(chunk_key(head, number) for number in range(life.chunks))
         return None
 
     def _due(self, life: Life) -> int:
@@ -152,12 +151,9 @@ class Keep:
         if not life.expires:
             life.expires = self._due(life)
             changes.puts[expiry_key(life.expires, head)] = MARK
-        if len(life.prices) != len(decision.prices):
-            life.prices = decision.stored_prices()
-        for number in decision.changed:
-            chunk = decision.chunks[number] if number < len(decision.chunks) else None
-            changes.puts[chunk_key(head, number)] = encode_entries(chunk) if chunk else None
-        decision.changed.clear()
+        for number, data in decision.trail.encode_changed():
+            changes.puts[chunk_key(head, number)] = data
+        life.chunks = len(decision.trail.chunks)
         changes.puts[head] = encode(life)
 
 

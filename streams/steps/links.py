@@ -21,12 +21,12 @@ from waterline.schemas.moved import Proposal
 from waterline.schemas.topics import DEAD_LETTERS, DECISION_LINKS
 from waterline.streams.steps.entry import encode
 from waterline.streams.steps.fold import Changes, Cold, Out, Position
-from waterline.streams.steps.keep import LINK, MARK, PARKED, WAITING, expiry_key
+from waterline.streams.steps.keep import EVENT, LINK, MARK, PARKED, WAITING, expiry_key
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import DAY, HOUR, instant, micros
 
 CONSUMER = "streams"
-SWEPT_AT_ONCE = 100
+SWEPT_AT_ONCE = 500
 _json = msgspec.json.Encoder().encode
 _event = msgspec.json.Decoder(Event).decode
 
@@ -43,7 +43,6 @@ class Waiting(Struct, array_like=True):
     """One event that waits, with where it lay and when it was first seen (microseconds)."""
 
     event: bytes
-    event_id: str
     topic: str
     partition: int
     offset: int
@@ -53,7 +52,8 @@ class Waiting(Struct, array_like=True):
 
 
 _link = msgspec.msgpack.Decoder(Link).decode
-_waiting = msgspec.msgpack.Decoder(list[Waiting]).decode
+_waiting = msgspec.msgpack.Decoder(Waiting).decode
+_count = msgspec.msgpack.Decoder(int).decode
 
 
 class Links:
@@ -62,7 +62,8 @@ class Links:
     def __init__(self, cold: Cold, limits: Limits) -> None:
         self.cold, self.limits = cold, limits
         self._links: dict[bytes, Link | None] = {}
-        self._parked: dict[bytes, list[Waiting]] = {}
+        self._parked: dict[bytes, Waiting | None] = {}
+        self._counts: dict[bytes, int] = {}
         self._marks: dict[bytes, bytes | None] = {}
         self._swept = False
         self._looked = -1
@@ -96,30 +97,35 @@ class Links:
 
     def park(self, event: Event, at: Position, index: int, seen: int, since: int, outs: list[Out]) -> None:
         """Hold an event back until its business id is linked; it waits from `since`, a time of receipt."""
-        state = PARKED + routing_key(event.tenant, "", event.decision_id)
-        held = self._held(state)
-        if any(waiting.event_id == event.event_id for waiting in held):
+        routing = routing_key(event.tenant, "", event.decision_id)
+        state = _shelf(routing) + event.event_id.encode()
+        if self._held(state) is not None:
             return
         due = since + int(self.limits.parked_hours * HOUR)
-        waiting = Waiting(encode_event(event), event.event_id, at.topic, at.partition, at.offset, index, seen, due)
-        if len(held) >= self.limits.parked_events:
-            outs.append(_letter(waiting, f"{len(held)} events already wait for {event.decision_id!r} to be linked"))
+        waiting = Waiting(encode_event(event), at.topic, at.partition, at.offset, index, seen, due)
+        count = self._counted(routing)
+        if count >= self.limits.parked_events:
+            outs.append(_letter(waiting, f"{count} events already wait for {event.decision_id!r} to be linked"))
             return
-        if not held:
-            self._marks[_waiting_key(due, state)] = MARK
-        held.append(waiting)
-        self._parked[state] = held
+        self._parked[state] = waiting
+        self._counts[routing] = count + 1
+        self._marks[_waiting_key(due, state)] = MARK
 
     def release(self, tenant: str, alias: str) -> list[Event]:
         """The events that wait for a business id; they wait no more."""
-        state = PARKED + routing_key(tenant, "", alias)
-        held = self._held(state)
-        if held:
-            self._parked[state] = []
-        return [_event(waiting.event) for waiting in held]
+        routing = routing_key(tenant, "", alias)
+        if not self._counted(routing):
+            return []
+        shelf = _shelf(routing)
+        states = {state for state in self._parked if state.startswith(shelf)}
+        states.update(self.cold.scan(shelf, shelf + b"\xff"))
+        held = [(state, self._held(state)) for state in sorted(states)]
+        self._parked.update(dict.fromkeys(states))
+        self._counts[routing] = 0
+        return [_event(waiting.event) for _, waiting in held if waiting is not None]
 
     def bury(self, now: int, outs: list[Out]) -> None:
-        """Give up events that have waited too long, a bounded number of business ids at a time."""
+        """Give up events that have waited too long, a bounded number at a time."""
         hour = now // HOUR
         if self._swept or hour == self._looked:
             return
@@ -131,15 +137,13 @@ class Links:
             self._swept = True
             self._marks[mark] = None
             state = mark[len(stop) :]
-            held = self._held(state)
-            for waiting in held:
-                if waiting.due <= now:
-                    hours = self.limits.parked_hours
-                    outs.append(_letter(waiting, f"no decision was linked to its business id within {hours:g} hours"))
-            self._parked[state] = left = [waiting for waiting in held if waiting.due > now]
-            if left:
-                due = max(now + HOUR, min(waiting.due for waiting in left))
-                self._marks[_waiting_key(due, state)] = MARK
+            if (waiting := self._held(state)) is None:
+                continue
+            hours = self.limits.parked_hours
+            outs.append(_letter(waiting, f"no decision was linked to its business id within {hours:g} hours"))
+            self._parked[state] = None
+            routing = _routing(state)
+            self._counts[routing] = self._counted(routing) - 1
 
     def expire(self, state: bytes, today: int) -> int | None:
         """Let go of a link that nothing used for long; the day to look again if it is not that old."""
@@ -157,12 +161,13 @@ class Links:
     def store(self, changes: Changes) -> None:
         for state, link in self._links.items():
             changes.puts[state] = None if link is None else encode(link)
-        for state, held in self._parked.items():
-            changes.puts[state] = encode(held) if held else None
+        for state, waiting in self._parked.items():
+            changes.puts[state] = None if waiting is None else encode(waiting)
+        for routing, count in self._counts.items():
+            changes.puts[PARKED + routing] = encode(count) if count else None
         changes.puts.update(self._marks)
-        self._links.clear()
-        self._parked.clear()
-        self._marks.clear()
+        for touched in (self._links, self._parked, self._counts, self._marks):
+            touched.clear()
         self._swept = False
 
     def _get(self, state: bytes) -> Link | None:
@@ -171,16 +176,31 @@ class Links:
         stored = self.cold.get(state)
         return None if stored is None else _link(stored)
 
-    def _held(self, state: bytes) -> list[Waiting]:
-        if (held := self._parked.get(state)) is not None:
-            return held
+    def _held(self, state: bytes) -> Waiting | None:
+        if state in self._parked:
+            return self._parked[state]
         stored = self.cold.get(state)
-        return [] if stored is None else _waiting(stored)
+        return None if stored is None else _waiting(stored)
+
+    def _counted(self, routing: bytes) -> int:
+        if (count := self._counts.get(routing)) is not None:
+            return count
+        stored = self.cold.get(PARKED + routing)
+        return 0 if stored is None else _count(stored)
+
+
+def _shelf(routing: bytes) -> bytes:
+    """What the keys of the events that wait for a business id begin with, and no others."""
+    return EVENT + b"%05d" % len(routing) + routing
+
+
+def _routing(state: bytes) -> bytes:
+    return state[6 : 6 + int(state[1:6])]
 
 
 def unlinked(event: Event, at: Position, index: int, seen: int, reason: str) -> Out:
     """A dead letter for an event that can never reach a decision."""
-    return _letter(Waiting(encode_event(event), event.event_id, at.topic, at.partition, at.offset, index, seen, 0), reason)
+    return _letter(Waiting(encode_event(event), at.topic, at.partition, at.offset, index, seen, 0), reason)
 
 
 def _waiting_key(due: int, state: bytes) -> bytes:

@@ -12,27 +12,24 @@ that circle the one with the smallest key is the one that stays, and takes back 
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
-
 from waterline.schemas.events import Event
 from waterline.schemas.frames import H_TYPE, MOVED, encode_moved
 from waterline.schemas.identity import routing_key
 from waterline.schemas.moved import Absorb, Forward, Lost, Moved, Proposal
 from waterline.schemas.topics import AGENT_MOVED
-from waterline.streams.steps.decision import Decision, Stored
-from waterline.streams.steps.entry import Entry, encode
+from waterline.streams.steps.decision import Decision
+from waterline.streams.steps.entry import decode_chunk
 from waterline.streams.steps.fold import Out
 from waterline.streams.steps.keep import Keep
 from waterline.streams.steps.links import Links
 from waterline.streams.steps.moment import DAY, instant
 from waterline.streams.steps.telling import retract
 
-ALIASES = 100
+ALIASES = 32
 """Business ids that one decision proposes; further ones stay unlinked."""
 ABSORBED = 64
 """Decisions that one remembers to have absorbed, the newest; it spares them a circle, which would end as well."""
 
-_state = msgspec.msgpack.Decoder(tuple[list[Stored], list[Entry]]).decode
 _HEADERS = [(H_TYPE, MOVED)]
 
 
@@ -123,27 +120,24 @@ class Merging:
         return False
 
     def _absorb(self, decision: Decision, line: Absorb) -> None:
-        prices, entries = _state(line.state)
-        decision.know(prices)
         life = decision.life
         life.news, life.received = max(life.news, line.news), max(life.received, line.received)
         life.replay = line.replay
-        if decision.merge(entries):
+        if decision.merge(decode_chunk(line.state)):
             self.keep.touch(decision)
 
     def _hand_over(self, decision: Decision, into: str) -> None:
         life = decision.life
         chunks = list(self.keep.stored_chunks(decision))
-        prices = decision.stored_prices()
         life.retractions += 1
-        for entries in chunks:
+        for prices, entries in chunks:
+            decision.trail.know(prices)
             retract(decision, entries, self.outs)
-            used = {entry.leaf.price for entry in entries if entry.leaf is not None}
             self._send(
                 Absorb(
                     tenant=decision.tenant,
                     decision_key=into,
-                    state=encode(([price for price in prices if price[0] in used], entries)),
+                    state=decision.trail.encode(entries),
                     news=life.news,
                     received=life.received,
                     replay=life.replay,
@@ -154,5 +148,5 @@ class Merging:
         life.merged_into = into
         life.received = max(life.received, self.seen)
         decision.clear()
-        decision.changed = set(range(len(chunks)))
+        decision.trail.changed = set(range(len(chunks)))
         self.keep.touch(decision)

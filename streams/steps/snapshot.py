@@ -110,7 +110,7 @@ def cost_fact(decision: Decision, entry: Entry, retracted: bool = False) -> Cost
     """The fact of one leaf, as it counts now."""
     leaf = entry.leaf
     assert leaf is not None
-    price = decision.prices.get(leaf.price) if leaf.price else None
+    price = decision.trail.prices.get(leaf.price) if leaf.price else None
     prices = price.unit_prices if price is not None else {}
     return CostFact(
         tenant=decision.tenant,

@@ -24,7 +24,7 @@ def tell(decision: Decision, outs: list[Out]) -> None:
     key = routing_key(decision.tenant, decision.key)
     if dirty := decision.ledger.dirty:
         outs.extend(_cost_frames(key, (_encode(cost_fact(decision, entry)) for entry in dirty.values())))
-        decision.changed.update(decision.ids[event_id] for event_id in dirty)
+        decision.trail.changed.update(decision.trail.ids[event_id] for event_id in dirty)
         dirty.clear()
     outs.append(Out(DECISION_FACTS, key, _encode(snapshot(decision))))
     life.told = decision.revision

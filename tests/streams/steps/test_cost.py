@@ -17,7 +17,7 @@ CALL = Decimal("0.0028")
 
 def states(events: list[Event], **how: Any) -> dict[str, str]:
     """event id -> what its leaf counts as."""
-    chunks = decide(events, **how).chunks
+    chunks = decide(events, **how).trail.chunks
     return {entry.event_id: entry.leaf.state for chunk in chunks for entry in chunk or () if entry.leaf is not None}
 
 

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from tests.streams.steps.world import T0, TENANT, call, content, decide, event, fact_of, seconds, small_book
 from waterline.schemas.events import Event, Kind, Outcome, Status, Verdict
-from waterline.streams.steps.decision import CHUNK, Decision
-from waterline.streams.steps.entry import decode_entries, encode_entries
+from waterline.streams.steps.decision import Decision
+from waterline.streams.steps.entry import Chunk, decode_chunk
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import SECOND, micros
 from waterline.streams.steps.snapshot import cost_fact, snapshot
+from waterline.streams.steps.trail import CHUNK, CHUNK_BYTES
 
 ROOT = Path(__file__).parents[3]
 WORDS = st.sampled_from(["", "", "a", "b"])
@@ -72,7 +73,7 @@ def events(draw: st.DrawFn, keys: tuple[str, ...] = ("k",), aliases: tuple[str, 
 def leaves(decision: Decision) -> dict[str, Any]:
     return {
         entry.event_id: (entry.leaf.state, entry.leaf.cost)
-        for chunk in decision.chunks
+        for chunk in decision.trail.chunks
         for entry in chunk or ()
         if entry.leaf is not None
     }
@@ -90,16 +91,20 @@ def test_order_and_copies_do_not_matter(sent: list[Event], rnd: random.Random, p
     assert snapshot(got).revision == len(sent)
 
 
+def stored(decision: Decision) -> list[Chunk]:
+    """All of a decision's chunks, as another fold would read them."""
+    decision.trail.changed.update(range(len(decision.trail.chunks)))
+    return [decode_chunk(data) for _, data in decision.trail.encode_changed() if data is not None]
+
+
 @given(events(), st.randoms(use_true_random=False))
 def test_two_parts_merged_are_the_whole(sent: list[Event], rnd: random.Random) -> None:
     """Each part by itself, stored, and brought together in either direction; some events are in both."""
     left = [one for one in sent if rnd.random() < 0.6]
     right = [one for one in sent if one not in left or rnd.random() < 0.2]
     one, other = decide(left), decide(right)
-    stored = [decode_entries(encode_entries(chunk or [])) for chunk in other.chunks]
-    one.know(other.stored_prices())
-    for entries in stored:
-        one.merge(entries)
+    for part in stored(other):
+        one.merge(part)
     whole = decide(sent)
     assert snapshot(one) == snapshot(whole)
     assert leaves(one) == leaves(whole)
@@ -109,8 +114,7 @@ def test_two_parts_merged_are_the_whole(sent: list[Event], rnd: random.Random) -
 def test_a_decision_read_from_disk_goes_on_as_before(sent: list[Event], cut: int) -> None:
     before = decide(sent[:cut])
     after = Decision(TENANT, "k")
-    after.know(before.stored_prices())
-    after.restore([entry for chunk in before.chunks for entry in decode_entries(encode_entries(chunk or []))])
+    after.restore(stored(before))
     assert after.revision == before.revision
     if cut:
         assert snapshot(after) == snapshot(before)
@@ -174,7 +178,7 @@ def test_a_wild_clock_makes_no_wild_day() -> None:
 def remembered(count: int, copies: Callable[[int], int]) -> int:
     sent = [call(n, event_id=f"n{n}") for n in range(count)]
     decision = decide(sent, Limits(decision_ids=2 * CHUNK))
-    decision.changed.clear()
+    decision.trail.changed.clear()
     decision.ledger.dirty.clear()
     return sum(decision.apply(sent[copies(n)], *times(sent[copies(n)]), small_book()) > 0 for n in range(5))
 
@@ -189,13 +193,46 @@ def test_memory_is_bounded_and_sums_stay() -> None:
     for n in range(20 * CHUNK):
         one = call(n, span_id=f"{n:016x}", response_id=f"r{n}")
         decision.apply(one, *times(one), small_book())
-        decision.changed.clear()
+        decision.trail.changed.clear()
         decision.ledger.dirty.clear()
-    assert len(decision.ids) <= 3 * CHUNK
+    assert len(decision.trail.ids) <= 3 * CHUNK
     assert len(decision.ledger.entries) <= 3 * CHUNK
     fact = snapshot(decision)
     assert fact.events == fact.model_calls == 20 * CHUNK
     assert fact.cost_model == 20 * CHUNK * Decimal("0.0028")
+
+
+def test_no_stored_chunk_outgrows_a_record() -> None:
+    """Events as wide as they may be, with text that does not compress."""
+    rnd = random.Random(3)
+
+    def wide(n: int) -> Event:
+        names = (
+            "agent",
+            "task",
+            "team",
+            "agent_version",
+            "credential_id",
+            "service_tier",
+            "response_id",
+            "span_id",
+            "session_id",
+        )
+        fields: dict[str, Any] = {name: "".join(chr(rnd.randrange(0x4E00, 0x9FFF)) for _ in range(1024)) for name in names}
+        return call(100 - n, event_id=f"n{n}", **fields)
+
+    sent = [wide(n) for n in range(CHUNK)]
+    decision = decide(sent)
+    chunks = [data for _, data in decision.trail.encode_changed()]
+    assert len(chunks) > 1
+    assert all(data is not None and len(data) <= CHUNK_BYTES for data in chunks)
+    again = Decision(TENANT, "k")
+    again.restore(stored(decision))
+    for one in [*sent, call(200)]:
+        for kept in (decision, again):
+            kept.apply(one, *times(one), small_book())
+    assert snapshot(again) == snapshot(decision)
+    assert snapshot(again).events == CHUNK + 1
 
 
 def test_a_leaf_is_told_with_all_it_was_priced_by() -> None:

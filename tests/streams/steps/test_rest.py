@@ -8,8 +8,8 @@ from waterline.schemas.errors import ErrorCode
 from waterline.schemas.events import Event, Kind, Verdict
 from waterline.schemas.facts import PriceState
 from waterline.schemas.topics import AGENT_EVENTS
-from waterline.streams.steps.decision import CHUNK
 from waterline.streams.steps.limits import Limits
+from waterline.streams.steps.trail import CHUNK
 
 REVIEW: dict[str, Any] = {"review_minutes": 30, "review_verdict": Verdict.OVERRIDE, "reviewer": "r"}
 
@@ -36,7 +36,7 @@ def test_an_event_that_is_never_linked_is_buried_with_the_reason() -> None:
     assert {letter.code for letter in world.letters} == {ErrorCode.UNLINKED}
     assert len({letter.id for letter in world.letters}) == len(world.letters) == 2
     assert "within 72 hours" in world.letters[0].reason
-    assert not any(key[:1] in (b"p", b"q") for disk in world.disks for key in disk)
+    assert not any(key[:1] in (b"p", b"q", b"w") for disk in world.disks for key in disk)
 
 
 def test_only_so_many_events_wait_for_one_business_id() -> None:
@@ -182,3 +182,27 @@ def test_news_puts_off_the_end() -> None:
     world.tick(T0 + timedelta(days=86))
     world.run()
     assert not any(world.disks)
+
+
+def test_a_decision_larger_than_its_memory_goes_on_from_disk() -> None:
+    """Restarts in between; leaves that left the memory are handed over and retracted all the same."""
+    world = World(partitions=2, limits=Limits(decision_ids=2 * CHUNK))
+    key, other = "k1", "k2"
+    sent = [call(n, key=key, event_id=f"n{n}", span_id=f"span-of-16-chars{n}") for n in range(6 * CHUNK)]
+    for begin in range(0, len(sent), CHUNK):
+        world.send(sent[begin : begin + CHUNK])
+        world.run()
+        if begin % (2 * CHUNK) == 0:
+            world.restart()
+    assert world.decisions[key].events == world.decisions[key].model_calls == 6 * CHUNK
+    held = sum(len(decision.trail.ids) for fold in world.folds for decision in fold.keep.decisions.values())
+    assert held <= 3 * CHUNK
+    world.send([call(0, key=other, decision_id="ticket-1"), call(999, key=key, decision_id="ticket-1")])
+    world.run()
+    (fact,) = world.live().values()
+    assert fact.events == 6 * CHUNK + 2
+    merged = [cost for (of, _), cost in world.costs.items() if of != fact.decision_key]
+    assert merged
+    assert all(cost.retracted for cost in merged)
+    counted = [cost.cost for (of, _), cost in world.costs.items() if of == fact.decision_key and cost.cost is not None]
+    assert sum(counted) == fact.realized_cost
