@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import httpx
 import lz4.frame  # type: ignore[import-untyped]
@@ -24,7 +25,7 @@ CREATE TABLE {db}.rows (n UInt64, text String, label LowCardinality(String), at 
     cost Nullable(Decimal(18, 9)), attributes Map(LowCardinality(String), String), measures Map(String, Float64))
 ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_window = 100
 """
-BLOCK = {
+BLOCK: dict[str, str | int] = {
     "async_insert": 0,
     "max_insert_block_size": 1_000_000,
     "min_insert_block_size_rows": 1_000_000,
@@ -73,7 +74,7 @@ class StoreContract:
 
     def test_rows_come_back_as_they_went_in(self, client: Client) -> None:
         at = datetime(2026, 1, 2, 3, 4, 5, 123456, UTC)
-        rows = [[1, "tab\t'quote'\\ \u00e4\u6f22\0", "l", at, Decimal("0.020000001"), {"k": "v"}, {"m": 0.5}]]
+        rows: list[list[Any]] = [[1, "tab\t'quote'\\ \u00e4\u6f22\0", "l", at, Decimal("0.020000001"), {"k": "v"}, {"m": 0.5}]]
         rows.append([2, "", "", at, None, {}, {}])
         names = ["n", "text", "label", "at", "cost", "attributes", "measures"]
         assert client.insert("rows", rows, column_names=names).written_rows == 2
@@ -92,7 +93,7 @@ class StoreContract:
         for batch in range(5):
             assert inserter.insert("rows", [lines(batch * 10, 5), lines(batch * 10 + 5, 5)], options=BLOCK) == 10
             assert client.command("SELECT count() FROM rows") == (batch + 1) * 10
-        assert client.command("SELECT min(at) FROM rows").startswith("2026-01-02 03:04:05.123456")
+        assert str(client.command("SELECT min(at) FROM rows")).startswith("2026-01-02 03:04:05.123456")
 
     def test_a_batch_is_one_block(self, client: Client, inserter: store.Inserter) -> None:
         inserter.insert("rows", [lines(0, 150_000)], options=BLOCK)

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -40,7 +41,7 @@ def inflated(answer: http.client.HTTPResponse) -> bytes:
     return gzip.decompress(body) if answer.headers["Content-Encoding"] == "gzip" else body
 
 
-def test_the_recorded_requests_are_answered(answers: list) -> None:
+def test_the_recorded_requests_are_answered(answers: list[Any]) -> None:
     assert [answer.status for answer in answers] == [200, 200, 200]
     assert answers[0].body.startswith(native.BLOCK_INFO + b"\x04\x01\x0ddisplayName()\x06String\x00")
     assert answers[1].body == native.BLOCK_INFO + b"\x01\x01\x011\x05UInt8\x00\x01"
@@ -69,7 +70,7 @@ def test_frames_are_all_that_is_added(http_client: httpx.Client) -> None:
 def test_many_blocks_and_long_strings(http_client: httpx.Client) -> None:
     """More than a pipe holds, so that a column is cut anywhere."""
     query = "SELECT toString(number) AS a, repeat('y', number % 300) AS b, [a, b] AS c FROM numbers(100000)"
-    framed = {"client_protocol_version": 54460, "default_format": "Native"}
+    framed: dict[str, str | int] = {"client_protocol_version": 54460, "default_format": "Native"}
     got = http_client.post("/", content=query, params=framed).content
     plain = http_client.post("/", content=query, params={"default_format": "Native"}).content
     blocks = got.count(native.BLOCK_INFO)

@@ -3,9 +3,11 @@
 import base64
 import gzip
 import json
+import shutil
 import struct
 import subprocess
 import zlib
+from typing import Any
 
 import httpx
 import lz4.frame  # type: ignore[import-untyped]
@@ -22,6 +24,7 @@ def ask(client: httpx.Client, body: str, **params: str | int) -> str:
     return answer.text
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl(front: Front, table: str) -> None:
     def curl(*arguments: str, data: bytes = b"") -> str:
         command = ["curl", "--silent", "--show-error", "--fail-with-body", *arguments]
@@ -72,7 +75,9 @@ def test_headers_tell_what_was_done(http_client: httpx.Client, table: str) -> No
         ({"params": {"default_format": "JSONEachRow", "query": "SELECT 1, 'a' FORMAT TSV"}}, b"1\ta\n"),
     ],
 )
-def test_the_format_of_the_statement_wins_over_the_default(http_client: httpx.Client, given: dict, wanted: bytes) -> None:
+def test_the_format_of_the_statement_wins_over_the_default(
+    http_client: httpx.Client, given: dict[str, Any], wanted: bytes
+) -> None:
     body = None if "query" in given.get("params", {}) else "SELECT 1, 'a'"
     assert http_client.post("/", content=body, **given).content == wanted
 

@@ -1,6 +1,7 @@
 """Settings, databases and temporary tables: what stays, and what must not."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -31,7 +32,7 @@ def ask(client: httpx.Client, query: str, method: str = "POST", **params: str | 
     )
 )
 @hypothesis_settings(max_examples=25, deadline=None)
-def test_nothing_leaks_into_the_next_request(front: Front, requests: list) -> None:
+def test_nothing_leaks_into_the_next_request(front: Front, requests: list[Any]) -> None:
     with front.client() as client:
         plain = ask(client, SETTING)
         threads, block, _ = plain.split()
@@ -70,7 +71,7 @@ def test_a_setting_with_quotes_is_a_value(http_client: httpx.Client) -> None:
 
 
 def test_a_session_keeps_settings_tables_and_database(http_client: httpx.Client) -> None:
-    mine = {"session_id": "keep", "session_timeout": 30}
+    mine: dict[str, Any] = {"session_id": "keep", "session_timeout": 30}
     ask(http_client, "CREATE TEMPORARY TABLE kept (a UInt8)", **mine)
     ask(http_client, "INSERT INTO kept VALUES (1), (2)", **mine)
     ask(http_client, "SET max_threads = 3", **mine)
