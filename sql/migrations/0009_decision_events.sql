@@ -19,9 +19,10 @@ SELECT
 FROM {name:events} AS events
 LEFT JOIN
 (
-    SELECT tenant AS merged_tenant, decision_key AS merged_key, max(merged_into) AS merged_into
+    -- of the latest revision, since a decision can come back from a circle of merges
+    SELECT tenant AS merged_tenant, decision_key AS merged_key, argMax(merged_into, revision) AS merged_into
     FROM {name:decision_facts}
-    WHERE state = 'merged'
+    WHERE (tenant, decision_key) IN (SELECT tenant, decision_key FROM {name:decision_facts} WHERE state = 'merged')
     GROUP BY tenant, decision_key
 ) AS merged
     ON merged_tenant = tenant AND merged_key = decision_key
