@@ -2,7 +2,7 @@
 
 1. Kafka says where each partition begins and ends.
 2. The ledger must cover every offset in between. What it does not cover yet is in flight: waited for, up to a deadline.
-   Offsets without a record (commit markers of transactions, compacted keys) are nothing to wait for.
+   Offsets without a record (commit markers of transactions, compacted keys) and ticks are nothing to wait for.
 3. The tables must hold what the ledger says was written: no row missing, none at a place where another lies already.
 4. What the sink buried must be among the dead letters.
 """
@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from waterline.connectors.stores.clickhouse import questions
 from waterline.schemas.clients import kafka_config
 from waterline.schemas.errors import ErrorCode, Transient
+from waterline.schemas.frames import H_TYPE, TICK
 from waterline.schemas.settings import Settings
 from waterline.schemas.topics import DEAD_LETTERS, STORED
 
@@ -99,7 +100,7 @@ class Kafka:
         return int(begin), int(end)
 
     def with_records(self, wanted: Held) -> set[Lane]:
-        """Those of the partitions that hold a record at one of the offsets. Asked of all at once. Raises Transient."""
+        """Those of the partitions that hold more than ticks at the offsets. Asked of all at once. Raises Transient."""
         found: set[Lane] = set()
         open_lanes = set(wanted)
         deadline = time.monotonic() + ASK_S
@@ -113,7 +114,10 @@ class Kafka:
                             self._refuse(lane, error)
                             continue
                     elif lane in open_lanes and int(message.offset() or 0) < wanted[lane][1]:
-                        found.add(lane)
+                        if not _is_tick(message):
+                            found.add(lane)
+                        elif int(message.offset() or 0) + 1 < wanted[lane][1]:
+                            continue
                     open_lanes.discard(lane)
         finally:
             self.consumer.unassign()
@@ -126,6 +130,10 @@ class Kafka:
     def _refuse(lane: Lane, error: KafkaError) -> None:
         if not error.retriable():
             raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{lane[0]}/{lane[1]} cannot be read: {error.str()}")
+
+
+def _is_tick(message: Message) -> bool:
+    return (H_TYPE, TICK) in (message.headers() or ())
 
 
 def prove(kafka: Source, client: Client, wait_s: float, told: Callable[[int], None] = lambda left: None) -> Proof:

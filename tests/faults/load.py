@@ -10,6 +10,8 @@ from msgspec import Struct, field
 MODEL = "gpt-4o-mini"
 PER_MILLION = {"tokens_input": Decimal("0.15"), "tokens_output": Decimal("0.6")}
 RATE_PER_MINUTE = Decimal(1)
+SIZES = (1, 3, 10, 30)
+"""events of a batch"""
 
 
 class Truth(Struct):
@@ -50,7 +52,7 @@ def make(seed: int, decisions: int) -> Load:
     chance.shuffle(early)
     events = early + late
     while events:
-        size = chance.choice((1, 5, 20, 60))
+        size = chance.choice(SIZES)
         load.batches.append(orjson.dumps(events[:size]))
         del events[:size]
     return load
@@ -90,22 +92,3 @@ def _decision(chance: random.Random, key: str, ticket: str, start: datetime, tru
     events.append({**reference, "kind": "outcome", "ts": later, "outcome": truth.outcome})
     truth.events = len(events)
     return events
-
-
-def poison(seed: int) -> list[tuple[bytes, int]]:
-    """Records that no agent would send, for `agent.events` directly, and how many dead letters each must become."""
-    good = orjson.dumps(
-        {
-            "tenant": "default",
-            "kind": "step",
-            "ts": datetime.now(UTC).isoformat(),
-            "event_id": f"poison-{seed}",
-            "decision_key": f"p{seed}",
-        }
-    )
-    return [
-        (b"\x00\xff not json %d" % seed, 1),
-        (b'{"tenant":"default","kind":"party","ts":"2026-01-01T00:00:00Z","decision_key":"p%d"}' % seed, 1),
-        (good + b'\n{"half":\n' + good.replace(b"poison-", b"poison-b-"), 1),
-        (b"", 1),
-    ]

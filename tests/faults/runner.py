@@ -1,89 +1,117 @@
-"""One seed after the other on one stack: load it, hurt it, let it settle, check."""
+"""One seed after the other on one stack: load it, hurt it meanwhile, let it settle, check."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
-from confluent_kafka import KafkaError, Message, Producer
+from clickhouse_connect.driver.client import Client
 from msgspec import Struct, field
 
-from tests.faults import checks, load
-from tests.faults.chaos import Chaos
+from tests.faults import chaos, checks, load, poison
 from tests.faults.sender import send_all
 from waterline.connectors.stores.clickhouse.client import connect
-from waterline.schemas.topics import AGENT_EVENTS
+from waterline.proof import Kafka, prove
+from waterline.schemas.errors import Transient
 from waterline.stack import Stack
+from waterline.stack.parts import NAMES
+from waterline.stack.process import NotReady
+
+LOAD_S = 10.0
+"""the events of a seed are spread over this time, and its faults fall into it"""
+DECISIONS = 150
+READY_S, SETTLE_S, PROOF_S = 90.0, 120.0, 60.0
 
 
 class Verdict(Struct):
-    """Of one seed. `wrong` is empty when it passed."""
+    """Of one seed. `wrong` is empty when it passed; `phases` says where the seconds went."""
 
     seed: int
     events: int
-    seconds: float
-    story: list[str]
-    wrong: list[str]
+    faults: list[str]
+    wrong: list[str] = field(default_factory=list)
+    phases: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.phases.values())
+
+    def __str__(self) -> str:
+        spent = ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.phases.items())
+        state = "FAILED" if self.wrong else "ok"
+        return f"seed {self.seed}: {state}, {self.events} events, {len(self.faults)} faults, {self.seconds:.0f} s ({spent})"
 
 
 class Runner(Struct):
     """Holds the stack and the poison so far, since dead letters are checked over all seeds."""
 
     stack: Stack
-    report: Callable[[str], None]
-    decisions: int = 150
-    poisoned: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    report: Callable[[str], None] = lambda line: None
+    decisions: int = DECISIONS
+    load_s: float = LOAD_S
+    poisoned: dict[str, int] = field(default_factory=dict)
 
     def run(self, seed: int) -> Verdict:
-        began = time.monotonic()
         made = load.make(seed, self.decisions)
-        chaos = Chaos(self.stack, seed, self.report)
-        chaos.start()
-        wrong: list[str] = []
+        records = poison.make(seed, made)
+        faults = chaos.plan(seed, self.load_s)
+        verdict = Verdict(seed, len(made.ids), [str(fault) for fault in faults])
+        self.poisoned |= {record.name: record.bad for record in records}
         try:
-            half = len(made.batches) // 2
-            send_all(self.stack, made.batches[:half], seed)
-            self._poison(seed)
-            send_all(self.stack, made.batches[half:], seed)
-        except RuntimeError as error:
-            wrong.append(str(error))
-        finally:
-            chaos.finish()
-        wrong += self._check(f"{seed:08x}", made)
-        return Verdict(seed, len(made.ids), time.monotonic() - began, chaos.story, wrong)
+            self._phase(verdict, "load", lambda: self._hurt(seed, made, records, faults))
+            self._phase(verdict, "ready", self._recover)
+        except (RuntimeError, NotReady) as error:
+            verdict.wrong.append(str(error))
+        self._check(verdict, made)
+        return verdict
 
-    def _check(self, prefix: str, made: load.Load) -> list[str]:
+    def _hurt(self, seed: int, made: load.Load, records: list[poison.Record], faults: list[chaos.Fault]) -> list[str]:
+        """Returns when everything is acknowledged and the last fault is over."""
+        poisoner = poison.Poisoner(self.stack, seed, records, self.load_s)
+        pain = chaos.Chaos(self.stack, faults, self.report)
+        pain.start()
+        poisoner.start()
+        try:
+            send_all(self.stack, made.batches, seed, self.load_s)
+        finally:
+            pain.join()
+            poisoner.join()
+        return [poisoner.failure] if poisoner.failure else []
+
+    def _recover(self) -> list[str]:
+        for name in NAMES:
+            self.stack.wait_ready(name, READY_S)
+        return []
+
+    def _check(self, verdict: Verdict, made: load.Load) -> None:
+        prefix = f"{verdict.seed:08x}"
         client = connect(self.stack.settings)
         try:
-            wrong = checks.settle(lambda: checks.events(client, prefix, made) + checks.facts(client, prefix, made))
-            wrong += checks.repeated(client, prefix)
-            wrong += checks.settle(lambda: checks.letters(client, self.poisoned), 30)
+            looks: tuple[tuple[str, float, Callable[[], list[str]]], ...] = (
+                ("events", SETTLE_S, lambda: checks.events(client, prefix, made)),
+                ("facts", SETTLE_S, lambda: checks.facts(client, prefix, made)),
+                ("reconciled", 10.0, lambda: checks.reconciled(client)),
+                ("letters", 30.0, lambda: checks.letters(client, self.poisoned)),
+                ("proof", 0.0, lambda: self._proof(client)),
+                ("repeated", 0.0, lambda: checks.repeated(client, prefix)),
+            )
+            for name, patience, look in looks:
+                self._phase(verdict, name, partial(checks.settle, look, patience))
         finally:
             client.close()
-        return wrong + self._completeness()
 
-    def _completeness(self) -> list[str]:
-        command = [sys.executable, "-m", "waterline", "verify", "completeness", "--wait", "60"]
-        run = subprocess.run(command, env=self.stack.environment, capture_output=True, text=True)
-        return [] if run.returncode == 0 else [f"verify completeness: {run.stdout[-1500:]}{run.stderr[-500:]}"]
+    def _proof(self, client: Client) -> list[str]:
+        """`waterline verify completeness`."""
+        kafka = Kafka(self.stack.settings)
+        try:
+            return [f"not complete: {problem}" for problem in prove(kafka, client, PROOF_S).problems]
+        except Transient as error:
+            return [f"completeness could not be asked for: {error}"]
+        finally:
+            kafka.close()
 
-    def _poison(self, seed: int) -> None:
-        """Straight onto the topic; where each record landed is what its dead letter must name."""
-
-        def landed(bad: int, error: KafkaError | None, message: Message) -> None:
-            if error is not None:
-                raise RuntimeError(f"the poison was not delivered: {error}")
-            place = (AGENT_EVENTS.name, int(message.partition() or 0), int(message.offset() or 0))
-            self.poisoned[place] = bad
-
-        producer = Producer({"bootstrap.servers": self.stack.kafka, "enable.idempotence": True, "message.timeout.ms": 120_000})
-        for number, (value, bad) in enumerate(load.poison(seed)):
-            producer.produce(
-                AGENT_EVENTS.name,
-                value,
-                partition=(seed + number) % self.stack.settings.partitions,
-                on_delivery=partial(landed, bad),
-            )
-        if producer.flush(150):
-            raise RuntimeError("the poison was not delivered in 150 s")
+    def _phase(self, verdict: Verdict, name: str, act: Callable[[], list[str]]) -> None:
+        began = time.monotonic()
+        try:
+            verdict.wrong += act()
+        finally:
+            verdict.phases[name] = time.monotonic() - began

@@ -19,6 +19,7 @@ from waterline.connectors.stores.clickhouse import migrate
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
 from waterline.proof import Held, Lane, Problem, prove
+from waterline.schemas.frames import H_TYPE, TICK
 from waterline.schemas.settings import Settings
 
 EVENTS = ("agent.events", PARTITION)
@@ -170,6 +171,18 @@ def test_the_real_broker_tells_records_from_markers(kafka: str, new_topic: NewTo
         assert broker.with_records({(topic, 0): (1, 4)}) == set(), "a commit marker, an aborted record and its marker"
         assert broker.with_records(broker.held()) <= set(broker.held()), "all partitions are asked at once"
         assert broker.held()[EVENTS][0] == 0
+
+
+def test_the_real_broker_tells_records_from_ticks(kafka: str, new_topic: NewTopicOf) -> None:
+    topic = new_topic(1, "proof")
+    producer = Producer({"bootstrap.servers": kafka, "log_level": 0})
+    for headers in ([(H_TYPE, TICK)], [(H_TYPE, TICK)], [], [(H_TYPE, TICK)]):
+        producer.produce(topic, b"x", partition=0, headers=[*headers])
+    assert producer.flush(30) == 0
+    with closing(proof.Kafka(Settings(kafka=kafka))) as broker:
+        asked = {until: bool(broker.with_records({(topic, 0): (0, until)})) for until in (1, 2, 3)}
+        assert asked == {1: False, 2: False, 3: True}
+        assert broker.with_records({(topic, 0): (3, 4)}) == set()
 
 
 def test_the_command_says_what_it_proved(capsys: pytest.CaptureFixture[str], store: Store, reader: Client) -> None:

@@ -1,5 +1,7 @@
 """From a part to the child process that runs it."""
 
+import hashlib
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +23,16 @@ def child(part: Part, settings: Settings, special: Mapping[str, str], progress: 
     """
     if part.name == "kafka":
         return _kafka(settings, progress)
-    environment = addresses.inherited(addresses.environment(settings)) | dict(special)
+    environment = addresses.inherited(addresses.environment(settings)) | _name(part, settings) | dict(special)
     return Child(part.name, [sys.executable, "-m", part.module], log_of(settings, part.name), environment)
+
+
+def _name(part: Part, settings: Settings) -> dict[str, str]:
+    """The name under which the group knows the sink of this data directory, so that its restart is no rebalance."""
+    if part.name != "sink" or settings.sink_instance:
+        return {}
+    where = hashlib.blake2b(str(settings.data_dir.resolve()).encode(), digest_size=6).hexdigest()
+    return {"WATERLINE_SINK_INSTANCE": f"{socket.gethostname()}-{where}"}
 
 
 def _kafka(settings: Settings, progress: jars.Progress | None) -> Child:
