@@ -125,9 +125,10 @@ class Watch:
             self._behind_since[at] = max(self._behind_since.get(at, self._beat_at), partition.moved_at)
 
     def _judge(self) -> None:
-        """Ends a worker that has been unready for too long although Kafka answers."""
+        """Ends a worker that has been unready for too long although Kafka answers and it does not load."""
         reasons = self.ready()
-        if not reasons or self._unreachable:
+        loads = any(part.doing == "loading" and self._beat_at - part.state.read_at < SLOW_S for part in self._owned())
+        if not reasons or self._unreachable or loads:
             self._unready_since = None
             return
         self._unready_since = self._unready_since or self._beat_at

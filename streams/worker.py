@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from faust.types import TP
 
 from waterline.schemas.clients import kafka_config
-from waterline.schemas.errors import Transient
+from waterline.schemas.errors import Permanent, Transient
 from waterline.schemas.faults import Guard, without
 from waterline.schemas.settings import Settings
 from waterline.schemas.topics import DEAD_LETTERS
@@ -96,6 +96,9 @@ class Worker:
                 break
             except Transient as failure:
                 self.watch.starting = failure.reason
+            except Permanent as failure:
+                log.critical("worker ends", reason=failure.reason)
+                os._exit(BROKEN)
             await asyncio.sleep(ASK_S)
         self.watch.starting = "joining the group"
         return partitions
