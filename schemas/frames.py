@@ -29,7 +29,7 @@ FRAME_LINES = 1000
 OLDEST_RECEIPT = timedelta(days=31)
 """A dead letter is replayed at most this long after its receipt."""
 CLOCKS_DIFFER = timedelta(hours=1)
-ZERO, DEAREST = Decimal(0), Decimal(10) ** 15
+ZERO = Decimal(0)
 LATEST_MS = int(LATEST.timestamp() * 1000) - 1
 
 _decode = msgspec.json.Decoder(Event).decode
@@ -243,7 +243,7 @@ def _read_line(index: int, raw: bytes, tenant: str, received: datetime, occurren
 
 def _is_money(amount: Decimal) -> bool:
     exponent = amount.as_tuple().exponent
-    return isinstance(exponent, int) and exponent >= -9 and abs(amount) < DEAREST
+    return isinstance(exponent, int) and exponent >= -9
 
 
 def _decode_with_unknown_keys(raw: bytes) -> Event:

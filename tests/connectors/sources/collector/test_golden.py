@@ -17,6 +17,7 @@ from waterline.connectors.sources.collector.keys import Tenant
 from waterline.connectors.sources.collector.redact import Redactor
 
 RECEIVED = "2026-11-20T10:14:07.001000Z"
+RECEIVED_MS = round(datetime.fromisoformat(RECEIVED).timestamp() * 1000)
 TAKE = {"/v1/traces": otlp_json.traces, "/v1/logs": otlp_json.logs, "/v1/litellm": gateway.take, "/v1/events": events.take}
 PATHS = sorted(EXAMPLES.glob("*.json"))
 DIALECTS = {

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from tests.connectors.sources.collector.test_golden import intake, taken
+from tests.connectors.sources.collector.test_golden import RECEIVED_MS, intake, taken
 from waterline.connectors.sources.collector import events, gateway, logs, otlp, otlp_json
 from waterline.connectors.sources.collector.dialects import aliases, convert
 from waterline.connectors.sources.collector.dialects.plan import VALUES_PER_KEY, plan_of
@@ -217,7 +217,7 @@ def test_every_json_event_too(event: dict[str, Any]) -> None:
 def assert_valid(made: Intake) -> None:
     raw = [line for _, line in made.lines]
     if raw:
-        frame = parse_frame(encode_frame(raw), frame_headers("acme", len(raw), "p", 0), 0)
+        frame = parse_frame(encode_frame(raw), frame_headers("acme", len(raw), "p", 0), RECEIVED_MS)
         assert frame.bad == []
         assert [line.raw for line in frame.lines] == raw, "as they are, with nothing to fill in"
 
