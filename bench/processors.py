@@ -239,19 +239,19 @@ def growth(sizes: Sequence[int] = (1_000, 10_000, 100_000), events: int = 60_000
     return figures
 
 
-def main(wanted: Sequence[str]) -> None:
+def main(wanted: Sequence[str], rounds: int = 5) -> None:
     for name, ledger, events, decisions in (
         ("counting", False, {OURS: 240_000, THEIRS: 12_000}, 2_400),
         ("ledger", True, {OURS: 120_000, THEIRS: 6_000}, 2_400),
     ):
         if name in wanted:
-            figures = compare(ledger, events, decisions)
+            figures = compare(ledger, events, decisions, rounds)
             show(f"(b) stream processors, {name}", figures)
             by_cpu = [figure for figure in figures if figure.quantity == "events"]
-            told = bar(f"processors, {name}: events a CPU-second", 0.0 if ledger else WANTED, ratio(by_cpu[0], by_cpu[1]))
+            told = bar(f"processors, {name}: events a CPU-second", None if ledger else WANTED, ratio(by_cpu[0], by_cpu[1]))
             print(write(f"processors-{name}", figures, [told]))
     if "growth" in wanted:
-        figures = growth()
+        figures = growth(rounds=rounds)
         show("(e) stream processors, open decisions", figures)
         told = bar("time per event, 100x open decisions to 1x", WANTED_GROWTH, ratio(figures[-1], figures[0]), at_most=True)
         print(write("processors-growth", figures, [told]))

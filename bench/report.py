@@ -76,13 +76,22 @@ def show(title: str, figures: Sequence[Figure]) -> None:
     Console(width=130).print(table)
 
 
-def bar(name: str, wanted: float, reached: tuple[float, float, float], at_most: bool = False) -> dict[str, Any]:
-    """Prints one line that says whether the bar is reached, and returns it for the JSON."""
-    holds = reached[0] <= wanted if at_most else reached[0] >= wanted
-    sign = "<=" if at_most else ">="
-    spread = f"{reached[0]:.2f}x [{reached[1]:.2f}, {reached[2]:.2f}]"
-    print(f"{'reached    ' if holds else 'NOT REACHED'} {name}: {spread}, wanted {sign} {wanted:g}x", flush=True)
-    return {"bar": name, "wanted": wanted, "at_most": at_most, "ratio": reached, "reached": holds}
+def bar(name: str, wanted: float | None, reached: tuple[float, float, float], at_most: bool = False) -> dict[str, Any]:
+    """Prints one line that says whether the bar is reached, and returns it for the JSON. Without one the ratio is stated."""
+    holds = None if not wanted else reached[0] <= wanted if at_most else reached[0] >= wanted
+    told = {"bar": name, "wanted": wanted, "at_most": at_most, "ratio": reached, "reached": holds}
+    print(verdict(told), flush=True)
+    return told
+
+
+def verdict(told: dict[str, Any]) -> str:
+    """A bar in one line."""
+    median, worst, best = told["ratio"]
+    spread = f"{median:.2f}x [{worst:.2f}, {best:.2f}]"
+    if told["reached"] is None:
+        return f"no bar      {told['bar']}: {spread}"
+    wanted = f"wanted {'<=' if told['at_most'] else '>='} {told['wanted']:g}x"
+    return f"{'reached    ' if told['reached'] else 'NOT REACHED'} {told['bar']}: {spread}, {wanted}"
 
 
 def _short(value: float) -> str:

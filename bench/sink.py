@@ -79,7 +79,7 @@ class Arena:
         self._wait(contender, before + rows)
         seconds = time.perf_counter() - began
         sink = cpu_seconds(contender.pid) - sink
-        self._settle()
+        self.settle()
         return Round(rows, sink, self._store_seconds() - store, seconds)
 
     def _send(self, contender: Contender, partition: int, lines: list[tuple[bytes, bytes]]) -> None:
@@ -107,7 +107,7 @@ class Arena:
         if found > wanted:
             raise RuntimeError(f"{contender.name}: {found} rows are there, {wanted} were sent")
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Until ClickHouse merges nothing any more, or for ten seconds."""
         deadline = time.monotonic() + 10
         while self.store.command("SELECT count() FROM system.merges") != 0 and time.monotonic() < deadline:
