@@ -17,7 +17,7 @@ from waterline.connectors.stores.clickhouse.plan import Lane, Range
 from waterline.connectors.stores.clickhouse.window import Window
 from waterline.connectors.stores.clickhouse.write import Job
 
-RETRY_FIRST_S, RETRY_MOST_S = 0.1, 15.0
+RETRY_FIRST_S, RETRY_MOST_S = 0.1, 5.0
 
 
 class Limits(Struct, frozen=True):

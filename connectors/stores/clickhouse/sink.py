@@ -194,6 +194,8 @@ class Sink:
         topic = partition.lane.topic
         match outcome:
             case Done():
+                if partition.failures:
+                    self._hurry(now)
                 partition.written()
                 self.meters.done(topic, len(job.records), outcome)
             case Refused():
@@ -205,6 +207,12 @@ class Sink:
                 if not partition.failures:
                     log.warning("not written, will try again", lane=str(partition.lane), reason=outcome.reason)
                 partition.failed(outcome.reason, now, Phase.PLANNING)
+
+    def _hurry(self, now: float) -> None:
+        """The store took a range again that it had not taken before: what else waits for it need not wait longer."""
+        for partition in self.assignment.partitions.values():
+            if partition.failures:
+                partition.retry_at = min(partition.retry_at, now)
 
     # committing
 
