@@ -1,4 +1,5 @@
-"""`make faults SEEDS=100`, or one seed again: `python -m tests.faults --only 17`."""
+"""`make faults SEEDS=100`; one seed again: `python -m tests.faults --only 17`; the store away for 10 minutes under load:
+`python -m tests.faults --store-away 600`."""
 
 import argparse
 import sys
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.faults.away import RATE, send_the_store_away
 from tests.faults.runner import DECISIONS, Runner
 from waterline.schemas.settings import Settings
 from waterline.stack import Stack
@@ -19,6 +21,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--only", type=int, help="this one seed")
     parser.add_argument("--decisions", type=int, default=DECISIONS, help="decisions a seed sends")
+    parser.add_argument("--store-away", type=float, default=0, metavar="SECONDS", help="no seeds, but the store away for so long")
+    parser.add_argument("--rate", type=float, default=RATE, help="events a second while the store is away")
     parser.add_argument("--verbose", action="store_true", help="tell each fault and each restart")
     arguments = parser.parse_args()
     seeds = [arguments.only] if arguments.only is not None else range(arguments.first, arguments.first + arguments.seeds)
@@ -29,8 +33,10 @@ def main() -> int:
         if arguments.verbose:
             print(f"    [{time.monotonic() - began:.1f}] {line}", flush=True)
 
-    failed = 0
     with tempfile.TemporaryDirectory(prefix="waterline-faults-") as folder, faulty_stack(Path(folder), tell) as stack:
+        if arguments.store_away:
+            return away(stack, arguments.first, arguments.store_away, arguments.rate)
+        failed = 0
         runner = Runner(stack, tell, arguments.decisions)
         for seed in seeds:
             verdict = runner.run(seed)
@@ -43,6 +49,13 @@ def main() -> int:
                 keep_logs(stack, seed)
     print(f"{len(seeds)} seeds, {failed} failed")
     return 1 if failed else 0
+
+
+def away(stack: Stack, seed: int, seconds: float, rate: float) -> int:
+    told = send_the_store_away(stack, seed, seconds, rate)
+    print(told)
+    print("\n".join(f"  {wrong}" for wrong in told.wrong) or "nothing was lost, doubled or wrong")
+    return 1 if told.wrong else 0
 
 
 def faulty_stack(folder: Path, report: Callable[[str], None] = lambda line: None) -> Stack:

@@ -10,6 +10,9 @@ from clickhouse_connect.driver.client import Client
 from tests.faults.load import Load, Truth
 from tests.faults.poison import MARK
 from waterline.connectors.stores.clickhouse import questions
+from waterline.proof import Kafka, prove
+from waterline.schemas.errors import Transient
+from waterline.stack import Stack
 
 FACTS = """
 SELECT decision_key, events, model_calls, tool_calls, tool_errors, tokens_input, tokens_output, realized_cost, escalated, outcome
@@ -33,7 +36,7 @@ REPEATED = """
 SELECT decision_key, revision, state, count() AS copies FROM decision_facts
 WHERE tenant = 'default' AND startsWith(decision_key, {prefix:String}) GROUP BY decision_key, revision, state HAVING copies > 1
 """
-LOOK_AGAIN_S = 0.25
+LOOK_AGAIN_S, PROOF_S = 0.25, 60.0
 
 
 def settle(check: Callable[[], list[str]], seconds: float) -> list[str]:
@@ -98,6 +101,17 @@ def letters(client: Client, poisoned: dict[str, int]) -> list[str]:
         if (places, ids) != (bad, bad):
             wrong.append(f"poison {name}: {ids} dead letters of {places} lines instead of {bad}: {example}")
     return wrong
+
+
+def proven(stack: Stack, client: Client) -> list[str]:
+    """`waterline verify completeness --wait 60` finds no gap."""
+    kafka = Kafka(stack.settings)
+    try:
+        return [f"not complete: {problem}" for problem in prove(kafka, client, PROOF_S).problems]
+    except Transient as error:
+        return [f"completeness could not be asked for: {error}"]
+    finally:
+        kafka.close()
 
 
 def _truth(row: list[Any]) -> Truth:

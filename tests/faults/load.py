@@ -1,6 +1,7 @@
 """What a seed sends: decisions whose true facts are known beforehand, in batches that are sent until they are acknowledged."""
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -28,16 +29,23 @@ class Truth(Struct):
     outcome: str = ""
 
 
-class Load(Struct):
-    """`batches` are bodies for /v1/events; `ids` are all event ids in them; `truth` is by decision key."""
+class Batch(Struct, frozen=True):
+    """A body for /v1/events, and how many events it holds."""
 
-    batches: list[bytes] = field(default_factory=list)
+    body: bytes
+    events: int
+
+
+class Load(Struct):
+    """`ids` are the event ids of all batches; `truth` is by decision key."""
+
+    batches: list[Batch] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     truth: dict[str, Truth] = field(default_factory=dict)
 
 
-def make(seed: int, decisions: int) -> Load:
-    """Reviews and outcomes of every third decision know only its business id, as they do in life."""
+def make(seed: int, decisions: int, sizes: Sequence[int] = SIZES) -> Load:
+    """Reviews and outcomes of every third decision know only its business id, as they do in life, and come last."""
     chance = random.Random(seed)
     load = Load()
     early: list[dict[str, object]] = []
@@ -51,10 +59,11 @@ def make(seed: int, decisions: int) -> Load:
             (late if event["kind"] in ("review", "outcome") else early).append(event)
     chance.shuffle(early)
     events = early + late
-    while events:
-        size = chance.choice(SIZES)
-        load.batches.append(orjson.dumps(events[:size]))
-        del events[:size]
+    first = 0
+    while first < len(events):
+        some = events[first : first + chance.choice(sizes)]
+        load.batches.append(Batch(orjson.dumps(some), len(some)))
+        first += len(some)
     return load
 
 

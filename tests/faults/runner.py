@@ -4,14 +4,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from clickhouse_connect.driver.client import Client
 from msgspec import Struct, field
 
 from tests.faults import chaos, checks, load, poison
-from tests.faults.sender import send_all
+from tests.faults.sender import Clients
 from waterline.connectors.stores.clickhouse.client import connect
-from waterline.proof import Kafka, prove
-from waterline.schemas.errors import Transient
 from waterline.stack import Stack
 from waterline.stack.parts import NAMES
 from waterline.stack.process import NotReady
@@ -19,7 +16,7 @@ from waterline.stack.process import NotReady
 LOAD_S = 10.0
 """the events of a seed are spread over this time, and its faults fall into it"""
 DECISIONS = 150
-READY_S, SETTLE_S, PROOF_S = 90.0, 120.0, 60.0
+READY_S, SETTLE_S = 90.0, 120.0
 
 
 class Verdict(Struct):
@@ -59,7 +56,7 @@ class Runner(Struct):
         try:
             self._phase(verdict, "load", lambda: self._hurt(seed, made, records, faults))
             self._phase(verdict, "ready", self._recover)
-        except (RuntimeError, NotReady) as error:
+        except NotReady as error:
             verdict.wrong.append(str(error))
         self._check(verdict, made)
         return verdict
@@ -70,12 +67,10 @@ class Runner(Struct):
         pain = chaos.Chaos(self.stack, faults, self.report)
         pain.start()
         poisoner.start()
-        try:
-            send_all(self.stack, made.batches, seed, self.load_s)
-        finally:
-            pain.join()
-            poisoner.join()
-        return [poisoner.failure] if poisoner.failure else []
+        failures = Clients(self.stack, made.batches, seed, self.load_s).finish()
+        pain.join()
+        poisoner.join()
+        return failures + ([poisoner.failure] if poisoner.failure else [])
 
     def _recover(self) -> list[str]:
         for name in NAMES:
@@ -91,23 +86,13 @@ class Runner(Struct):
                 ("facts", SETTLE_S, lambda: checks.facts(client, prefix, made)),
                 ("reconciled", 10.0, lambda: checks.reconciled(client)),
                 ("letters", 30.0, lambda: checks.letters(client, self.poisoned)),
-                ("proof", 0.0, lambda: self._proof(client)),
+                ("proof", 0.0, lambda: checks.proven(self.stack, client)),
                 ("repeated", 0.0, lambda: checks.repeated(client, prefix)),
             )
             for name, patience, look in looks:
                 self._phase(verdict, name, partial(checks.settle, look, patience))
         finally:
             client.close()
-
-    def _proof(self, client: Client) -> list[str]:
-        """`waterline verify completeness`."""
-        kafka = Kafka(self.stack.settings)
-        try:
-            return [f"not complete: {problem}" for problem in prove(kafka, client, PROOF_S).problems]
-        except Transient as error:
-            return [f"completeness could not be asked for: {error}"]
-        finally:
-            kafka.close()
 
     def _phase(self, verdict: Verdict, name: str, act: Callable[[], list[str]]) -> None:
         began = time.monotonic()
