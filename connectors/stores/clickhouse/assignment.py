@@ -153,7 +153,7 @@ class Assignment:
 
     def settled(self, partition: Partition) -> bool:
         """Whether the next batch may be cut; if it has to begin elsewhere or in another way first, that is set going."""
-        if partition.job or partition.finished is not None or partition.forced:
+        if partition.phase is not Phase.COLLECTING or partition.finished is not None or partition.forced:
             return True
         if partition.resume_at is not None and partition.covered == partition.first:
             self._begin(partition, partition.resume_at)
@@ -165,6 +165,7 @@ class Assignment:
 
     def _begin(self, partition: Partition, at: int) -> None:
         partition.restart(at)
+        partition.asked = at
         partition.encoder = self._encoder
         self._read_from(partition)
 

@@ -153,7 +153,7 @@ class Sink:
         """Cut batches while threads are free, where records have waited longest first; stop reading where there are enough."""
         partitions = list(self.assignment.partitions.values())
         press = sum(partition.held_bytes for partition in partitions) >= self.config.sink_memory
-        due = [p for p in partitions if p.due(now, press) and self.assignment.settled(p)]
+        due = [p for p in partitions if self.assignment.settled(p) and p.due(now, press)]
         due.sort(key=lambda partition: partition.since or now)
         for partition in due[: max(0, self._free(now))]:
             partition.start(self.assignment.held(partition.lane), now)
