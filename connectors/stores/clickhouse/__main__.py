@@ -28,7 +28,7 @@ def main() -> None:
     try:
         sink.run()
     except Fenced as error:
-        raise SystemExit(f"sink: another process took the name {config.sink_instance!r} in the group: {error}") from error
+        raise SystemExit(f"sink: the group knows this process no more, start it again: {error}") from error
     finally:
         health.close()
 

@@ -103,6 +103,7 @@ class Assignment:
             partition = self.partitions.pop((position.topic, position.partition), None)
             if partition:
                 partition.lost = True
+        self.joined = bool(self.partitions)
         consumer.incremental_unassign(taken)
         log.info("given up", partitions=len(taken))
 

@@ -43,7 +43,8 @@ log = structlog.get_logger()
 
 
 class Fenced(Exception):
-    """Another process has taken this one's name in the group (`sink_instance`)."""
+    """The group knows this process no more: another has taken its name (`sink_instance`), or Kafka was away for longer than
+    the session and librdkafka cannot join again under its name. Only a new process can."""
 
 
 class Sink:
@@ -84,6 +85,7 @@ class Sink:
             "queued.max.messages.kbytes": 65536,
             "statistics.interval.ms": 5000,
             "reconnect.backoff.max.ms": 1000,
+            "log_level": 2,
         }
         if self.config.sink_instance:
             mine["group.instance.id"] = self.config.sink_instance
@@ -139,7 +141,7 @@ class Sink:
 
     def _event(self, error: KafkaError, partition: Partition | None, offset: int | None, now: float) -> None:
         code = error.code()
-        if error.fatal():
+        if error.fatal() or code == KafkaError._FATAL:
             raise Fenced(error.str())
         if code == KafkaError._PARTITION_EOF and partition is not None and offset is not None:
             partition.reached(offset, now)
