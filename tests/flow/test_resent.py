@@ -6,29 +6,44 @@ from datetime import datetime
 from bench.corpus import requests
 from tests.flow.conftest import Pipeline
 
+SPANS = 20
+MINE = "source = 'otlp' AND agent LIKE 'agent-%'"
+
 
 def test_the_same_request_three_times_changes_no_answer(pipeline: Pipeline, now: datetime) -> None:
-    (body,) = requests(20, 20, seed=int(now.timestamp()))
+    (body,) = requests(SPANS, SPANS, seed=int(now.timestamp()))
     assert pipeline.post("/v1/traces", body).status_code == 200
-    pipeline.until(lambda: pipeline.rows("SELECT count() AS n FROM events WHERE agent LIKE 'agent-%'")[0]["n"] == 20)
-    pipeline.until(lambda: pipeline.rows("SELECT sum(events) AS n FROM decisions WHERE agent LIKE 'agent-%'")[0]["n"] == 20)
-    before = _answers(pipeline)
-    copies = _copies(pipeline)
+    pipeline.until(lambda: pipeline.rows(f"SELECT count() AS n FROM events WHERE {MINE}")[0]["n"] == SPANS)
+    pipeline.until(lambda: pipeline.rows("SELECT sum(events) AS n FROM decisions WHERE agent LIKE 'agent-%'")[0]["n"] == SPANS)
+    sent = {row["event_id"]: row for row in pipeline.rows(f"SELECT event_id, decision_key, session_id FROM events WHERE {MINE}")}
+    one = next(iter(sent.values()))
+    before = _answers(pipeline, one)
+    assert not _copies(pipeline, sent)
 
     for _ in range(2):
         assert pipeline.post("/v1/traces", body).status_code == 200
-    pipeline.until(lambda: _copies(pipeline) == copies + 40)
+    pipeline.until(lambda: sum(_copies(pipeline, sent).values()) == 2 * SPANS)
 
-    assert _answers(pipeline) == before
+    assert _answers(pipeline, one) == before
+    assert _copies(pipeline, sent) == dict.fromkeys(sent, 2), "question 8a shows each event's two copies as copies"
+    for question in ("late_copies", "unequal_ranges"):
+        assert pipeline.ask(question) == []
     pipeline.waterline("verify", "completeness", "--wait", "30")
 
 
-def _answers(pipeline: Pipeline) -> dict[str, str]:
-    """Of every question that can be asked without a parameter, but those about copies and completeness (number 8)."""
-    questions = json.loads(pipeline.waterline("questions", "--json"))
-    names = [question["name"] for question in questions if not question["required"] and not question["number"].startswith("8")]
-    return {name: json.dumps(pipeline.ask(name), sort_keys=True) for name in names}
+def _answers(pipeline: Pipeline, one: dict[str, str]) -> dict[str, str]:
+    """Of every question but those about copies and completeness (number 8), at a fixed time where it asks for one."""
+    given: dict[str, dict[str, object]] = {
+        "agent_activity": {"agent": "agent-1", "since": "today", "until": "now"},
+        "action_trail": {"action": one["event_id"]},
+        "decision_calls": {"decision": one["decision_key"]},
+    }
+    questions = [q for q in json.loads(pipeline.waterline("questions", "--json")) if not q["number"].startswith("8")]
+    assert {question["name"] for question in questions if question["required"]} == given.keys()
+    answers = {q["name"]: json.dumps(pipeline.ask(q["name"], **given.get(q["name"], {})), sort_keys=True) for q in questions}
+    return answers | {"one": json.dumps(pipeline.ask("decision_cost", decision=one["decision_key"]))}
 
 
-def _copies(pipeline: Pipeline) -> int:
-    return int(pipeline.rows("SELECT sum(copies) AS n FROM ranges WHERE topic = 'agent.events'")[0]["n"])
+def _copies(pipeline: Pipeline, sent: dict[str, dict[str, str]]) -> dict[str, int]:
+    """Event id -> copies, as question 8a tells it."""
+    return {row["event_id"]: row["copies"] for row in pipeline.ask("copies") if row["event_id"] in sent}
