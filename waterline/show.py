@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,6 +17,7 @@ from waterline.connectors.stores.clickhouse.questions import Answer
 UPRIGHT = 12
 """Columns above which few rows are shown one below the other."""
 FEW = 3
+NO_TERMINAL = 240
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
 VERDICTS = {"complete": "green", "complete so far": "green", "nothing yet": "yellow", "incomplete": "bold red"}
 
@@ -64,7 +66,12 @@ def text(value: Any) -> str:
             return "/".join(map(text, value))
         case list():
             return ", ".join(map(text, value))
-    return str(value)
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in str(value))
+
+
+def console() -> Console:
+    """On a terminal as wide as it is; into a file or a pipe so wide that nothing needs folding."""
+    return Console() if sys.stdout.isatty() else Console(width=NO_TERMINAL)
 
 
 def print_rows(

@@ -6,7 +6,7 @@
 --     the agent; every runtime it ran in is shown
 -- param since: DateTime64(6, 'UTC') = yesterday
 --     from this moment on
--- param until: DateTime64(6, 'UTC') = today
+-- param until: DateTime64(6, 'UTC') = now
 --     up to and without this moment
 -- unit p50_ms: ms
 -- unit p95_ms: ms

@@ -1,4 +1,4 @@
-"""What one event costs by itself (measures.md M1): which events are leaves, in which units, at which price.
+"""What one event costs by itself: which events are leaves, in which units, at which price.
 
 Only leaves cost: model calls and embeddings by their tokens, retrievals and tools by what they told or by priced requests,
 human review by its minutes. What a leaf counts as beside the other leaves of its decision is `ledger.py`'s to say.

@@ -1,4 +1,4 @@
-"""End-to-end resolution time in its parts (measures.md M6), from the timestamps of a decision's own events.
+"""End-to-end resolution time in its parts, from the timestamps of a decision's own events.
 
     handover    the first of: an escalation, an entry into the queue, a review
     agent       the union of the intervals of automated work, as far as they lie before the handover

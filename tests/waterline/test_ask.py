@@ -114,6 +114,14 @@ def test_sql_takes_one_statement_or_many_from_stdin(seeded: Run) -> None:
     assert "42" in told.stdout
 
 
+def test_sql_changes_nothing_unless_it_is_told_to(seeded: Run) -> None:
+    for statement in ("DROP TABLE events", "TRUNCATE TABLE events", "CREATE TABLE mine (n Int8) ENGINE = Memory"):
+        told = seeded("sql", statement)
+        assert (told.returncode, "readonly" in told.stderr.lower()) == (1, True), told.stderr
+    assert json.loads(seeded("sql", "SELECT count() AS n FROM events", "--json").stdout) == [{"n": 12}]
+    assert seeded("sql", "CREATE TABLE mine (n Int8) ENGINE = Memory", "--write").returncode == 0
+
+
 def test_a_store_that_does_not_answer_is_named(waterline: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "waterline", "ask", "sessions"]
     nowhere = {"WATERLINE_CLICKHOUSE": "http://127.0.0.1:9", "WATERLINE_DATA_DIR": str(tmp_path)}

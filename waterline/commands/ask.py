@@ -4,7 +4,6 @@ from contextlib import closing
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from waterline import show
@@ -44,7 +43,7 @@ def ask(
         told |= {"columns": answer.columns, "units": dict(asked.units), "rows": answer.rows, "completeness": completeness}
         typer.echo(show.as_json(told))
     else:
-        show.print_answer(Console(), answer, completeness)
+        show.print_answer(show.console(), answer, completeness)
 
 
 def read_parameters(given: list[str]) -> dict[str, str]:
@@ -68,7 +67,7 @@ def questions(as_json: Annotated[bool, typer.Option("--json", help="for machines
     for one in found:
         taken = [f"[bold]{p.name}[/]" if p.default is None else f"{p.name}={p.default}" for p in one.parameters]
         table.add_row(one.number, one.name, one.words, " ".join(taken))
-    Console().print(table)
+    show.console().print(table)
     typer.echo("\nwaterline ask NAME --param name=value; what each means: waterline questions --json, or the head of its file")
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from waterline import show
 from waterline.schemas.facts import PriceVersion
 from waterline.schemas.settings import settings
 
@@ -57,7 +57,7 @@ def list_prices(
         shown = _shown(version)
         amounts = ", ".join(f"{unit} {amount}" for unit, amount in version.unit_prices.items()) or "withdrawn"
         table.add_row(version.price_key, shown["effective_from"][:10], shown["known_from"][:19], amounts, version.source)
-    Console().print(table)
+    show.console().print(table)
 
 
 def _shown(version: PriceVersion) -> dict[str, str]:

@@ -4,9 +4,9 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from waterline import show
 from waterline.schemas.settings import Settings
 from waterline.schemas.settings import settings as in_force
 
@@ -26,7 +26,7 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="for machines"
         variable = f"WATERLINE_{name.upper()}"
         changed = getattr(in_force(), name) != field.default
         shown.add_row(variable, f"[bold]{values[variable]}[/]" if changed else values[variable], field.description)
-    Console().print(shown)
+    show.console().print(shown)
 
 
 def _shown(name: str) -> str:

@@ -18,6 +18,7 @@ from waterline.schemas.settings import settings
 
 HISTORY = Path("~/.waterline_history")
 MOST_ROWS = 10_000
+READ_ONLY = 2
 HELP = "a statement ends with ; · \\d lists tables, \\d NAME its columns · \\q, exit or Ctrl-D leaves"
 
 
@@ -28,42 +29,45 @@ def register(app: typer.Typer) -> None:
 def sql(
     statement: Annotated[str, typer.Argument(help="one statement; without it a prompt opens")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="rows as a JSON list")] = False,
+    write: Annotated[bool, typer.Option("--write", help="let statements change the store")] = False,
 ) -> None:
-    """Ask the store in SQL. Without a statement: a prompt, or what stands on stdin."""
+    """Ask the store in SQL, read-only. Without a statement: a prompt, or what stands on stdin."""
     with closing(connect(settings())) as client:
         if statement:
-            run(client, statement, as_json)
+            run(client, statement, as_json, write)
         elif sys.stdin.isatty():
-            prompt(client)
+            prompt(client, write)
         else:
             for one in complete_statements(iter(sys.stdin)):
-                run(client, one, as_json)
+                run(client, one, as_json, write)
 
 
-def run(client: Client, statement: str, as_json: bool) -> None:
-    """Raises what `client.errors` raises."""
+def run(client: Client, statement: str, as_json: bool, write: bool) -> None:
+    """Raises what `client.errors` raises; for a statement that would change the store, unless `write` allows it."""
     began = time.monotonic()
     with errors():
         result = client.query(
-            statement.rstrip().rstrip(";"), settings={"max_result_rows": MOST_ROWS, "result_overflow_mode": "break"}
+            statement.rstrip().rstrip(";"),
+            settings={"max_result_rows": MOST_ROWS, "result_overflow_mode": "break", "readonly": 0 if write else READ_ONLY},
         )
     columns = list(result.column_names)
     rows = [dict(zip(columns, row, strict=True)) for row in result.result_rows]
     if as_json:
         typer.echo(show.as_json(rows))
         return
-    console = Console()
-    show.print_rows(console, columns, rows)
-    console.print(f"[dim]{len(rows):,} rows, {(time.monotonic() - began) * 1000:,.0f} ms[/]", highlight=False)
+    console = show.console()
+    show.print_rows(console, columns, rows, whole=True)
+    took = (time.monotonic() - began) * 1000
+    console.print(f"[dim]{len(rows):,} row{'' if len(rows) == 1 else 's'}, {took:,.0f} ms[/]", highlight=False)
 
 
-def prompt(client: Client) -> None:
+def prompt(client: Client, write: bool) -> None:
     """Until the user leaves. A statement that fails says why, and the prompt goes on."""
     remember()
     typer.echo(f"{settings().clickhouse_database} at {settings().clickhouse}\n{HELP}")
     for statement in complete_statements(typed()):
         try:
-            run(client, statement, as_json=False)
+            run(client, statement, as_json=False, write=write)
         except WaterlineError as error:
             Console(stderr=True).print(f"[red]{error.reason}[/]", highlight=False, markup=True)
 

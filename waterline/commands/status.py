@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from waterline import show
 from waterline.schemas.settings import Settings
 from waterline.stack import health, kafka, state
 
@@ -49,7 +49,7 @@ def status(
         whole = {"running": True, "pid": running.pid, "ready": running.ready, "data_dir": str(home)}
         typer.echo(json.dumps(whole | {"environment": running.environment, "parts": [asdict(row) for row in rows]}, indent=2))
     else:
-        Console().print(table(rows))
+        show.console().print(table(rows))
     if not running.ready or not all(row.ready for row in rows):
         raise typer.Exit(1)
 

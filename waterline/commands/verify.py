@@ -38,7 +38,7 @@ def completeness(
         told = {"proven": proof.holds, "topics": proof.lines, "problems": [asdict(one) for one in proof.problems]}
         typer.echo(show.as_json(told))
     else:
-        show_proof(Console(), proof)
+        show_proof(show.console(), proof)
     if not proof.holds:
         raise typer.Exit(1)
 
