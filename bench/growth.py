@@ -5,6 +5,7 @@ written to RocksDB. Whatever the number of decisions, a batch has the same shape
 random. `python -m bench processors` measures the same through the worker.
 """
 
+import gc
 import random
 import tempfile
 import time
@@ -21,6 +22,7 @@ from waterline.schemas.settings import Settings
 from waterline.schemas.topics import AGENT_EVENTS
 from waterline.streams.cold import LocalCopy
 from waterline.streams.price_list import changes, wanted
+from waterline.streams.run import GC_THRESHOLDS
 from waterline.streams.steps.decide import DecideFold
 from waterline.streams.steps.fold import Position
 from waterline.streams.steps.limits import Limits
@@ -115,6 +117,17 @@ class Partition:
 
 
 @contextmanager
+def garbage_as_in_the_worker() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.collect()
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@contextmanager
 def partition(book: PriceBook, size: int, seed: int) -> Iterator[Partition]:
     with tempfile.TemporaryDirectory(prefix="waterline-bench-") as folder:
         made = Partition(Path(folder) / "state", book, size, seed)
@@ -133,7 +146,7 @@ def time_per_event(book: PriceBook, size: int, seed: int) -> float:
     batches = max(1, min(BATCHES, size // (FRAMES * DECISIONS_A_FRAME)))
     spent, events = 0.0, 0
     for number in range(BATCHES // batches):
-        with partition(book, size, seed * 1000 + number) as one:
+        with garbage_as_in_the_worker(), partition(book, size, seed * 1000 + number) as one:
             load = [one.batch() for _ in range(batches)]
             began = time.process_time()
             for batch in load:
