@@ -85,8 +85,8 @@ class Collector:
     def intake(self, authorization: str) -> Intake:
         """Open a request. Raises WaterlineError when there is no door or no room."""
         door = self.doors.open(authorization)
-        if self.room.why is not None:
-            raise self.room.why
+        if (why := self.room.refusal()) is not None:
+            raise why
         now = datetime.now(UTC)
         received = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
         return Intake(door, self.publisher.partitions, self.line_limit, now, received)

@@ -16,6 +16,7 @@ So a hole in a sequence is a frame that Kafka confirmed and then lost.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -108,6 +109,7 @@ class Publisher:
         self._holes: dict[tuple[str, int], list[int]] = {}
         self._ticking: set[int] = set()
         self._producer: Producer
+        self._broken: list[Producer] = []
         self._loop = asyncio.get_running_loop()
         self._start()
 
@@ -130,6 +132,7 @@ class Publisher:
                 "reconnect.backoff.max.ms": 1_000,
                 "client.id": f"waterline-collector-{self._instance}",
                 "log_level": 3,
+                "logger": logging.getLogger("librdkafka"),
                 "error_cb": self._problem,
                 **self._config,
             }
@@ -255,6 +258,10 @@ class Publisher:
     def _poll(self) -> None:
         self._poller = None
         self._producer.poll(0)
+        if self._broken:
+            for broken in self._broken:
+                broken.poll(0)
+            self._broken = [broken for broken in self._broken if len(broken)]
         self._expire()
         self._poll_later(POLL_S if self._in_flight else IDLE_POLL_S)
 
@@ -280,9 +287,8 @@ class Publisher:
         self._generation += 1
         self._seq.clear()
         self._holes.clear()
-        broken = self._producer
-        broken.purge()
-        broken.poll(0)
+        self._producer.purge()
+        self._broken.append(self._producer)
         self._start()
 
     # ticks

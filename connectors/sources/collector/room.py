@@ -1,8 +1,10 @@
 """Whether there is room to take more: Kafka answers, its topic is as declared, the disk and the queue are under their marks."""
 
 import asyncio
+import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -19,22 +21,21 @@ DISK_RETRY_S = 10.0
 
 
 class Room:
-    """`why` is what to tell a sender; None = come in. `reasons` is the same for /readyz, and earlier."""
+    """`refusal` is what to tell a sender now; `reasons` is the same for /readyz, and earlier."""
 
     def __init__(self, settings: Settings, publisher: Publisher) -> None:
-        self.why: Transient | None = Transient(ErrorCode.KAFKA_UNAVAILABLE, f"Kafka at {settings.kafka} has not answered yet")
         self.free = 0
         self._settings = settings
         self._publisher = publisher
         self._topic = f"Kafka at {settings.kafka} has not answered yet"
-        self._admin = AdminClient({**kafka_config(settings), "log_level": 0})
+        config: dict[str, Any] = {**kafka_config(settings), "log_level": 0, "logger": logging.getLogger("librdkafka")}
+        self._admin = AdminClient(config)
 
     async def look(self) -> None:
         """Look again, at the topic only until it was seen as declared."""
         if self._topic:
             self._topic = await asyncio.to_thread(self._ask)
         self.free = await asyncio.to_thread(free_bytes, self._settings.data_dir)
-        self.why = self._refusal()
 
     def reasons(self) -> list[str]:
         """Why the collector is not ready; empty when it is."""
@@ -49,7 +50,8 @@ class Room:
             found.append(f"{publisher.queued} bytes wait for Kafka, the mark is {settings.collector_queue_bytes}")
         return found
 
-    def _refusal(self) -> Transient | None:
+    def refusal(self) -> Transient | None:
+        """None = come in."""
         if self._topic:
             return Transient(ErrorCode.KAFKA_UNAVAILABLE, self._topic)
         if self.free < self._settings.free_space_mark:

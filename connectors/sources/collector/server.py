@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -109,9 +110,10 @@ async def _beat(publisher: Publisher, doors: Doors, room: Room, meters: Meters) 
                 meters.count("collector_redactions_total", tenant, kind, by=number)
             redactor.counts.clear()
         await room.look()
-        now = "; ".join(room.reasons())
+        reasons = "; ".join(room.reasons())
+        now = re.sub(r"\d+", "", reasons)
         if now != told and (now or told):
-            log.warning("collector is not ready", why=now) if now else log.info("collector is ready")
+            log.warning("collector is not ready", why=reasons) if now else log.info("collector is ready")
         told = now
         await asyncio.sleep(TICK_S)
 

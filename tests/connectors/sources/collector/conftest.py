@@ -24,6 +24,9 @@ PARTITIONS = 12
 START_S = 30.0
 READ_S = 20.0
 
+NOT_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._UNKNOWN_PARTITION)
+"""What a topic just made may answer."""
+
 _payload = msgspec.json.Decoder(Payload).decode
 
 Json = dict[str, Any]
@@ -116,13 +119,13 @@ def collector(start: Start) -> Running:
 
 
 class Tap:
-    """Reads what came onto a topic since it was opened."""
+    """Reads what came onto a topic since it was opened, or from its beginning."""
 
-    def __init__(self, bootstrap: str, topic: str = AGENT_EVENTS.name, partitions: int = PARTITIONS) -> None:
+    def __init__(self, bootstrap: str, topic: str = AGENT_EVENTS.name, partitions: int = PARTITIONS, begin: bool = False) -> None:
         self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tap", "enable.auto.commit": False})
         places = [TopicPartition(topic, number) for number in range(partitions)]
         for place in places:
-            place.offset = self._end(place)
+            place.offset = 0 if begin else self._end(place)
         self._consumer.assign(places)
         self.frames: list[tuple[int, Frame]] = []
         self.payloads: list[Json] = []
@@ -134,7 +137,7 @@ class Tap:
             try:
                 return int(self._consumer.get_watermark_offsets(place, timeout=5)[1])
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                if error.args[0].code() not in NOT_YET or time.monotonic() > deadline:
                     raise
 
     def events(self, number: int) -> list[Json]:
