@@ -108,6 +108,17 @@ class StoreContract:
         inserter.insert("rows", [lines(0, 10)], options=BLOCK | {"insert_deduplication_token": "another"})
         assert client.command("SELECT count() FROM rows") == 20
 
+    def test_a_token_is_the_same_however_the_rows_come_in(self, client: Client, inserter: store.Inserter) -> None:
+        table = "rows (n, text) SELECT JSONExtractUInt(line, 'n'), 'x' FROM input('line String')"
+        for token, first in (("a", 0), ("b", 1)):
+            once = {"insert_deduplication_token": token, "max_block_size": 1_000_000}
+            for plain in (first == 0, first == 1):
+                target, form = ("rows", "JSONEachRow") if plain else (table, "LineAsString")
+                inserter.insert(target, [lines(0, 1000)], form=form, options=BLOCK | once)
+        assert client.command("SELECT count() FROM rows") == 2000
+        parts = "SELECT count() FROM system.parts WHERE database = currentDatabase() AND level = 0 AND active"
+        assert client.command(parts) == 2
+
     def test_bad_data_is_refused_whole(self, client: Client, inserter: store.Inserter) -> None:
         for bad in (b'{"n":"x"}\n', b'{"n":1,', b'{"at":"no time"}\n', b'{"cost":"1e99"}\n', b'{"attributes":[1]}\n'):
             with pytest.raises(store.StoreRefused) as caught:

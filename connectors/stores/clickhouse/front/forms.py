@@ -1,11 +1,13 @@
 """Requests as multipart/form-data: parameters too long for a URL as fields, tables sent along with a query as files."""
 
 import re
+import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from waterline.connectors.stores.clickhouse.front.errors import Code, refuse
-from waterline.connectors.stores.clickhouse.front.link import Link, identifier
-from waterline.connectors.stores.clickhouse.front.statement import Insert
+from waterline.connectors.stores.clickhouse.front.link import Link, Stats, identifier
+from waterline.connectors.stores.clickhouse.front.statement import Input, Insert
 
 KIND = "multipart/form-data"
 BOUNDARY = re.compile(r'boundary="?([^";]+)"?', re.IGNORECASE)
@@ -63,9 +65,22 @@ def create(link: Link, table: Table) -> None:
     link.run(f"CREATE TEMPORARY TABLE {identifier(table.name)} ({table.structure})".encode())
 
 
-def fill(link: Link, table: Table) -> None:
-    link.insert(Insert(f"INSERT INTO {identifier(table.name)}".encode(), table.form, 0), (table.data,))
+def fill(link: Link, table: Table, pieces: Iterable[bytes] = ()) -> None:
+    """With `pieces` instead of its own data, when there are any."""
+    link.insert(Insert(f"INSERT INTO {identifier(table.name)}".encode(), table.form, 0), pieces or (table.data,))
 
 
 def drop(link: Link, table: Table) -> None:
     link.run(f"DROP TEMPORARY TABLE {identifier(table.name)}".encode())
+
+
+def insert_over_input(link: Link, insert: Insert, call: Input, pieces: Iterable[bytes], params: Mapping[str, str]) -> Stats:
+    """INSERT ... SELECT ... FROM input('structure'): the data go into a temporary table that takes the function's place."""
+    table = Table(f"input_{uuid.uuid4().hex}", call.structure, insert.format, b"")
+    text = insert.head[: call.start] + identifier(table.name).encode() + insert.head[call.end :]
+    create(link, table)
+    try:
+        fill(link, table, pieces)
+        return link.run(text, params=params)[1]
+    finally:
+        drop(link, table)

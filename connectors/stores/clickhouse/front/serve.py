@@ -63,12 +63,13 @@ class Server:
         await body.hold()
         text, used = begin(request.query.encode("utf-8", "surrogateescape"), body.chunks)
         insert = statement.insert(text)
-        if insert and not insert.selects:
-            return await self._insert(request, insert, text[insert.data_at :], used, body)
+        call = statement.input_call(insert.head) if insert and insert.selects else None
+        if insert and (call or not insert.selects):
+            return await self._insert(request, insert, call, text[insert.data_at :], used, body)
         await body.limit(QUERY_BYTES)
         text = b"".join((text, *body.take()[used:]))
         if insert and text[insert.data_at :].strip():
-            raise refuse(Code.NOT_IMPLEMENTED, "INSERT SELECT over input() is not there in the embedded server")
+            raise refuse(Code.SYNTAX_ERROR, "Syntax error: data follow, but no input() reads them")
         if not text.strip():
             raise refuse(Code.SYNTAX_ERROR, "Syntax error: Empty query")
         return await self._statement(request, text, (), receive, answer)
@@ -80,11 +81,15 @@ class Server:
         text = request.query.encode("utf-8", "surrogateescape")
         return await self._statement(request, text, forms.tables(files, request.settings), receive, answer)
 
-    async def _insert(self, request: Request, insert: statement.Insert, first: bytes, used: int, body: Body) -> Done:
+    async def _insert(
+        self, request: Request, insert: statement.Insert, call: statement.Input | None, first: bytes, used: int, body: Body
+    ) -> Done:
         rest = () if body.ended else pull(body.rest(), asyncio.get_running_loop())
         pieces = itertools.chain((first,), body.take()[used:], rest)
 
         def work(link: Link) -> Done:
+            if call:
+                return Done(stats=forms.insert_over_input(link, insert, call, pieces, request.params), traceless=True)
             link.set_params(request.params)
             return Done(stats=link.insert(insert, pieces), traceless=not request.params)
 

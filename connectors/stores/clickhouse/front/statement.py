@@ -97,6 +97,27 @@ def insert(text: bytes) -> Insert | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A call of input('structure') in `head`: where it stands, and the structure of what it reads."""
+
+    start: int
+    end: int
+    structure: str
+
+
+def input_call(head: bytes) -> Input | None:
+    """The table function that reads the data of an INSERT SELECT; None when the statement has none."""
+    last = [Token(0, 0, b"", 0)] * 3
+    for token in tokens(head):
+        name, opened, quoted = last
+        if (name.word, opened.word, token.word) == (b"INPUT", b"(", b")") and head[quoted.start : quoted.start + 1] == b"'":
+            text = head[quoted.start + 1 : quoted.end - 1].decode("utf-8", "surrogateescape")
+            return Input(name.start, token.end, re.sub(r"\\(.)|''", lambda found: found[1] or "'", text))
+        last = [opened, quoted, token]
+    return None
+
+
 SETTING = re.compile(rb"\s*(?P<name>\w+)\s*=\s*(?P<value>'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'|[\w.+-]+)\s*(?P<more>,?)", re.DOTALL)
 SETTINGS = re.compile(rb"\s+SETTINGS\s", re.IGNORECASE)
 

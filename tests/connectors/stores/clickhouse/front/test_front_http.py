@@ -131,9 +131,21 @@ def test_a_large_body_is_streamed_into_the_engine(http_client: httpx.Client, tab
     assert ask(http_client, f"SELECT count(), uniqExact(s) FROM {table}") == f"{rows * pieces}\t1\n"
 
 
-def test_data_for_input_are_refused_and_not_dropped(http_client: httpx.Client, table: str) -> None:
-    query = f"INSERT INTO {table} SELECT a, 'x' FROM input('a UInt64') FORMAT CSV"
-    assert http_client.post("/", content="7\n8\n", params={"query": query}).headers["X-ClickHouse-Exception-Code"] == "48"
+def test_the_data_of_an_insert_select_are_read_by_input(http_client: httpx.Client, table: str) -> None:
+    query = (
+        f"INSERT INTO {table} SELECT a * {{by:UInt8}}, 'it''s (' FROM (SELECT a FROM input('a UInt64')) WHERE a > 7 FORMAT CSV"
+    )
+    answer = http_client.post("/", content="7\n8\n9\n", params={"query": query, "param_by": "2"})
+    assert answer.status_code == 200, answer.text
+    assert ask(http_client, f"SELECT sum(n), any(s) FROM {table}") == "34\tit\\'s (\n"
+    broken = http_client.post("/", content="7\nx\n", params={"query": query, "param_by": "2"})
+    assert broken.headers["X-ClickHouse-Exception-Code"] == "117"
+    assert ask(http_client, f"SELECT count() FROM {table}") == "2\n"
+
+
+def test_data_that_nothing_reads_are_refused_and_not_dropped(http_client: httpx.Client, table: str) -> None:
+    query = f"INSERT INTO {table} SELECT 1, 'x' FORMAT CSV"
+    assert http_client.post("/", content="7\n8\n", params={"query": query}).headers["X-ClickHouse-Exception-Code"] == "62"
     assert ask(http_client, f"INSERT INTO {table} SELECT number, 'x' FROM numbers(2) FORMAT Null") == ""
     assert ask(http_client, f"SELECT sum(n) FROM {table}") == "1\n"
 

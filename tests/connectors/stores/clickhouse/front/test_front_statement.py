@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waterline.connectors.stores.clickhouse.front.statement import Insert, Output, first_word, insert, output
+from waterline.connectors.stores.clickhouse.front.statement import Input, Insert, Output, first_word, input_call, insert, output
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,21 @@ def test_an_insert_select_is_told_apart() -> None:
     found = insert(b"INSERT INTO t SELECT a FROM input('a UInt8') FORMAT CSV\n1\n")
     assert found
     assert found.selects
+    assert input_call(found.head) == Input(28, 44, "a UInt8")
+
+
+@pytest.mark.parametrize(
+    ("text", "structure"),
+    [
+        (b"INSERT INTO t SELECT x FROM INPUT ( 'a Enum(\\'x\\' = 1)' ) WHERE 'input(' != ''", "a Enum('x' = 1)"),
+        (b"INSERT INTO t SELECT x FROM input('a Enum(''x'' = 1)')", "a Enum('x' = 1)"),
+        (b"INSERT INTO t SELECT 'input(''a'')' FROM input", None),
+        (b"INSERT INTO t SELECT input(a) FROM u", None),
+    ],
+)
+def test_input_is_found_where_it_is_called(text: bytes, structure: str | None) -> None:
+    found = input_call(text)
+    assert (found.structure if found else None) == structure
 
 
 @given(st.binary(max_size=200))
