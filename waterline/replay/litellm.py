@@ -32,7 +32,7 @@ def payload(event: Event) -> dict[str, Any]:
         "trace_id": event.trace_id,
         "session_id": event.session_id,
         "call_type": "acompletion",
-        "stream": False,
+        "stream": True,
         "status": "success",
         "model": event.model_requested,
         "model_group": event.model_requested,
@@ -48,6 +48,7 @@ def payload(event: Event) -> dict[str, Any]:
         "response_time": end.timestamp() - start,
         "end_user": event.subject,
         "model_parameters": {},
+        "response": {"choices": [{"finish_reason": event.finish_reason}]},
         "metadata": {
             "user_api_key_alias": event.agent,
             "usage_object": {
@@ -57,11 +58,13 @@ def payload(event: Event) -> dict[str, Any]:
                 "prompt_tokens_details": {"cached_tokens": event.tokens_cache_read},
             },
             "requester_metadata": {
+                "waterline.actor": event.actor,
                 "waterline.agent": event.agent,
                 "waterline.agent_version": event.agent_version,
                 "waterline.task": event.task,
                 "waterline.environment": event.environment,
                 "waterline.runtime": event.runtime,
+                "waterline.prompt_version": event.prompt_version,
                 "waterline.sequence": event.sequence,
                 "waterline.clock": event.clock.value,
                 "waterline.usage_source": event.usage_source.value,

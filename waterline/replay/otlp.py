@@ -146,6 +146,7 @@ def _common(event: Event) -> dict[str, AttributeValue]:
         "gen_ai.agent.version": event.agent_version,
         "gen_ai.conversation.id": event.session_id,
         "user.id": event.subject,
+        "waterline.actor": event.actor,
         "waterline.task": event.task,
         "waterline.runtime": event.runtime,
         "waterline.prompt_version": event.prompt_version,

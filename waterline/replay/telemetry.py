@@ -175,7 +175,6 @@ class _Teller:
         common = {
             "event_id": f"{self.run.decision_id}/{self.sequence}",
             "tenant": TENANT,
-            "source": "replay",
             "clock": Clock.REPLAY,
             "environment": "replay",
             "session_id": f"conversation-{self.run.decision_id}",
