@@ -2,13 +2,14 @@
 
 import hashlib
 from functools import lru_cache
+from struct import unpack_from
 
 SEPARATOR = "\x1f"
 
 
 def span_event_id(tenant: str, trace_id: str, span_id: str) -> str:
     """32 hex digits: a span is one event however often it is sent."""
-    return _digest(tenant, trace_id, span_id)
+    return hashlib.blake2b(f"{tenant}{SEPARATOR}{trace_id}{SEPARATOR}{span_id}".encode(), digest_size=16).hexdigest()
 
 
 def record_event_id(tenant: str, canonical: bytes, occurrence: int) -> str:
@@ -16,10 +17,6 @@ def record_event_id(tenant: str, canonical: bytes, occurrence: int) -> str:
     digest = hashlib.blake2b(canonical, digest_size=16)
     digest.update(f"{SEPARATOR}{tenant}{SEPARATOR}{occurrence}".encode())
     return digest.hexdigest()
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.blake2b(SEPARATOR.join(parts).encode(), digest_size=16).hexdigest()
 
 
 def routing_key(tenant: str, decision_key: str, decision_id: str = "", event_id: str = "") -> bytes:
@@ -39,12 +36,11 @@ def murmur2(data: bytes) -> int:
     m, mask = 0x5BD1E995, 0xFFFFFFFF
     length = len(data)
     h = (0x9747B28C ^ length) & mask
-    whole = length & ~3
-    for i in range(0, whole, 4):
-        k = int.from_bytes(data[i : i + 4], "little") * m & mask
-        k = (k ^ k >> 24) * m & mask
-        h = (h * m & mask) ^ k
-    if tail := data[whole:]:
+    words = length >> 2
+    for k in unpack_from(f"<{words}I", data):
+        k = k * m & mask
+        h = (h * m ^ (k ^ k >> 24) * m) & mask
+    if tail := data[words << 2 :]:
         h = (h ^ int.from_bytes(tail, "little")) * m & mask
     h = (h ^ h >> 13) * m & mask
     return h ^ h >> 15

@@ -1,5 +1,6 @@
 """OTLP traces in protobuf -> events. One pass over the bytes; what repeats (resources, attributes) is decided once."""
 
+import struct
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -53,10 +54,13 @@ def metrics(body: bytes) -> int:
 
 def read_span(buf: bytes, pos: int, stop: int, plans: Plans) -> SpanRecord:
     """One span. Raises wire.Unusual for a form no known emitter writes."""
-    record = SpanRecord(Draft())
-    draft = record.draft
-    targets, won, attributes, put = draft.targets, draft.won, draft.attributes, draft.clash
+    draft = Draft()
+    record = SpanRecord(draft)
+    targets, put = draft.targets, draft.put
     known, learn = plans.ops.get, plans.learn
+    if buf[pos : pos + 2] == b"\x0a\x10" and buf[pos + 18 : pos + 20] == b"\x12\x08":
+        record.trace_id, record.span_id = buf[pos + 2 : pos + 18], buf[pos + 20 : pos + 28]
+        pos += 28
     while pos < stop:
         tag = buf[pos]
         if tag == 0x4A:
@@ -64,27 +68,24 @@ def read_span(buf: bytes, pos: int, stop: int, plans: Plans) -> SpanRecord:
             pos += 2
             if size >= 0x80:
                 size, pos = wire.varint(buf, pos - 1)
-            pair = buf[pos : pos + size]
-            pos += size
+            end = pos + size
+            pair = buf[pos:end]
+            pos = end
             op = known(pair) or learn(pair)
-            where, slot, value, rank, key, own = op
+            where, slot, value, more = op
             target = targets[where]
-            if slot in target:
+            if more is None and slot not in target:
+                target[slot] = value
+            else:
                 put(op)
-                continue
-            target[slot] = value
-            if rank != 1:
-                won[slot] = op
-            if own is not None:
-                attributes[key] = own
-        elif tag == 0x39:
-            record.start = int.from_bytes(buf[pos + 1 : pos + 9], "little")
-            pos += 9
-        elif tag == 0x41:
-            record.end = int.from_bytes(buf[pos + 1 : pos + 9], "little")
-            pos += 9
-        elif tag == 0x30:
-            record.kind, pos = wire.varint(buf, pos + 1)
+        elif tag == 0x39 and buf[pos + 9] == 0x41:
+            record.start, record.end = _times(buf, pos)
+            pos += 18
+        elif tag == 0x30 and buf[pos + 1] < 0x80:
+            record.kind = buf[pos + 1]
+            pos += 2
+        elif tag == 0x85 and buf[pos + 1] == 0x01:
+            pos += 6
         else:
             pos = _other(record, tag, buf, pos + 1)
     return record
@@ -92,35 +93,55 @@ def read_span(buf: bytes, pos: int, stop: int, plans: Plans) -> SpanRecord:
 
 def _other(record: SpanRecord, tag: int, buf: bytes, pos: int) -> int:
     """The fields with a length, and the rare ones; returns the position after the field."""
-    if tag in (0x50, 0x60, 0x70):
-        number, pos = wire.varint(buf, pos)
-        record.dropped += number
-        return pos
-    if tag == 0x85 and buf[pos] == 0x01:
-        return pos + 5
-    if tag not in (0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x5A, 0x6A, 0x7A):
+    if tag in _NUMBERS:
+        return _number(record, tag, buf, pos)
+    if tag not in _LENGTHS:
         raise wire.Unusual
-    size, pos = wire.varint(buf, pos)
+    size = buf[pos]
+    pos += 1
+    if size >= 0x80:
+        size, pos = wire.varint(buf, pos - 1)
     stop = pos + size
-    if tag == 0x0A:
+    if tag == 0x2A:
+        record.name = buf[pos:stop].decode()
+    elif tag == 0x22:
+        record.parent_id = buf[pos:stop]
+    elif tag == 0x7A:
+        record.failed, record.message = _OK_STATUS.get(buf[pos:stop]) or _status(buf[pos:stop])
+    elif tag == 0x0A:
         record.trace_id = buf[pos:stop]
     elif tag == 0x12:
         record.span_id = buf[pos:stop]
-    elif tag == 0x22:
-        record.parent_id = buf[pos:stop]
-    elif tag == 0x2A:
-        record.name = buf[pos:stop].decode()
     elif tag == 0x1A:
         record.state = buf[pos:stop].decode()
-    elif tag == 0x7A:
-        record.failed, record.message = _OK_STATUS.get(buf[pos:stop]) or _status(buf[pos:stop])
     elif tag == 0x5A:
         event = Span.Event.FromString(buf[pos:stop])
-        record.events.append((event.name, event.time_unix_nano, {pair.key: wire.plain(pair.value) for pair in event.attributes}))
+        told = {pair.key: wire.plain(pair.value) for pair in event.attributes}
+        record.events = [*record.events, (event.name, event.time_unix_nano, told)]
     else:
         link = Span.Link.FromString(buf[pos:stop])
-        record.links.append({"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()})
+        record.links = [*record.links, {"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex()}]
     return stop
+
+
+_NUMBERS = frozenset({0x30, 0x39, 0x41, 0x50, 0x60, 0x70})
+_LENGTHS = frozenset({0x0A, 0x12, 0x1A, 0x22, 0x2A, 0x5A, 0x6A, 0x7A})
+_times = struct.Struct("<xQxQ").unpack_from
+
+
+def _number(record: SpanRecord, tag: int, buf: bytes, pos: int) -> int:
+    if tag == 0x39:
+        record.start = int.from_bytes(buf[pos : pos + 8], "little")
+        return pos + 8
+    if tag == 0x41:
+        record.end = int.from_bytes(buf[pos : pos + 8], "little")
+        return pos + 8
+    number, pos = wire.varint(buf, pos)
+    if tag == 0x30:
+        record.kind = number
+    else:
+        record.dropped += number
+    return pos
 
 
 def _status(raw: bytes) -> tuple[bool, str]:

@@ -86,10 +86,10 @@ def _span(record: Json, intake: Intake) -> SpanRecord:
     )
     for key in ("droppedAttributesCount", "droppedEventsCount", "droppedLinksCount"):
         span.dropped += _number(record, key)
-    for event in _list(record, "events"):
-        span.events.append((_text(event, "name"), _number(event, "timeUnixNano"), attributes(event)))
-    for link in _list(record, "links"):
-        span.links.append({"trace_id": _id(link, "traceId").hex(), "span_id": _id(link, "spanId").hex()})
+    span.events = [(_text(event, "name"), _number(event, "timeUnixNano"), attributes(event)) for event in _list(record, "events")]
+    span.links = [
+        {"trace_id": _id(link, "traceId").hex(), "span_id": _id(link, "spanId").hex()} for link in _list(record, "links")
+    ]
     return span
 
 

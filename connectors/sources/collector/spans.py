@@ -1,9 +1,10 @@
 """A span as read from either encoding -> an event."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from msgspec import Struct, field
+from msgspec import Struct
 
 from waterline.connectors.sources.collector.dialects import coding_agents, finish
 from waterline.connectors.sources.collector.dialects.draft import Draft
@@ -39,8 +40,8 @@ class SpanRecord(Struct):
     message: str = ""
     state: str = ""
     dropped: int = 0
-    events: list[SpanEvent] = field(default_factory=list)
-    links: list[dict[str, str]] = field(default_factory=list)
+    events: Sequence[SpanEvent] = ()
+    links: Sequence[dict[str, str]] = ()
 
 
 def has_ids(record: SpanRecord) -> bool:
@@ -62,10 +63,9 @@ def add_span(intake: Intake, base: Base, record: SpanRecord, source: Source) -> 
         coding_agents.apply(draft, record.name)
     finish.finish(draft, record.failed)
     event = base.fields | fields
-    trace, span = record.trace_id, record.span_id
     if has_ids(record):
-        event["trace_id"] = key = trace.hex()
-        event["span_id"] = span_hex = span.hex()
+        event["trace_id"] = key = record.trace_id.hex()
+        event["span_id"] = span_hex = record.span_id.hex()
         if len(record.parent_id) == 8 and record.parent_id != NO_SPAN:
             event["parent_span_id"] = record.parent_id.hex()
         if "event_id" not in event:
@@ -85,11 +85,10 @@ def add_span(intake: Intake, base: Base, record: SpanRecord, source: Source) -> 
     if not _times(intake, event, record):
         return
     _extras(intake, record)
-    attributes = base.attributes | draft.attributes
-    if attributes:
+    if attributes := base.attributes | draft.attributes:
         event["attributes"] = attributes
-    if draft.measures or base.measures:
-        event["measures"] = base.measures | draft.measures
+    if measures := base.measures | draft.measures:
+        event["measures"] = measures
     intake.add(event, draft.bodies)
 
 

@@ -80,30 +80,24 @@ def _resource_blocks(body: bytes, start: int, stop: int) -> Iterator[Block]:
         yield resource, scope, records
 
 
-def key_of(pair: bytes) -> bytes:
-    """The key of an encoded KeyValue in its usual form. Raises Unusual for any other."""
-    size = pair[1]
-    if pair[0] != 0x0A or size >= 0x80:
-        raise Unusual
-    return pair[2 : 2 + size]
-
-
-def value_of(pair: bytes) -> Any:
-    """The value of an encoded KeyValue as a Python value: str, bool, int, float, bytes, list, dict or None."""
+def split(pair: bytes) -> tuple[bytes, Any]:
+    """Key and value of an encoded KeyValue; the value as str, bool, int, float, bytes, list, dict or None."""
     size = len(pair)
     at = 2 + pair[1]
-    if pair[0] == 0x0A and at < 0x82 and at + 2 < size and pair[at] == 0x12 and pair[at + 1] == size - at - 2 < 0x80:
+    if pair[0] == 0x0A and at < 0x82 and at + 3 < size and pair[at] == 0x12 and pair[at + 1] == size - at - 2 < 0x80:
         tag = pair[at + 2]
-        if tag == 0x0A and pair[at + 3] == size - at - 4:
-            return pair[at + 4 :].decode()
-        if tag == 0x18:
+        if tag == 0x0A:
+            if pair[at + 3] == size - at - 4:
+                return pair[2:at], pair[at + 4 :].decode()
+        elif tag == 0x18:
             number, end = varint(pair, at + 3)
             if end == size:
                 number &= (1 << 64) - 1
-                return number - (1 << 64) if number >> 63 else number
-        if tag == 0x21 and size == at + 11:
-            return _double(pair, at + 3)[0]
-    return plain(KeyValue.FromString(pair).value)
+                return pair[2:at], number - (1 << 64) if number >> 63 else number
+        elif tag == 0x21 and size == at + 11:
+            return pair[2:at], _double(pair, at + 3)[0]
+    told = KeyValue.FromString(pair)
+    return told.key.encode(), plain(told.value)
 
 
 def plain(value: AnyValue) -> Any:

@@ -6,11 +6,13 @@ from waterline.connectors.sources.collector.dialects.plan import (
     ATTRIBUTE,
     BODY,
     FIELD,
+    FIRST,
     MEASURE,
     NOTHING,
     PRIMARY,
     SPECIAL,
     USAGE,
+    More,
     Op,
 )
 
@@ -29,7 +31,7 @@ class Draft:
         self.usage: dict[str, int] = {}
         self.special: dict[str, Any] = {}
         self.bodies: dict[str, Any] = {}
-        self.won: dict[str, Op] = {}
+        self.won: dict[str, More] = {}
         self.targets: tuple[dict[str, Any], ...] = (
             self.fields,
             self.attributes,
@@ -41,34 +43,28 @@ class Draft:
         )
 
     def put(self, op: Op) -> None:
-        where, slot, value, rank, key, own = op
+        """Take an attribute. Of two for one slot the better key wins; the other keeps its own name if it says something else."""
+        where, slot, value, more = op
         target = self.targets[where]
-        if slot in target:
-            self.clash(op)
-            return
-        target[slot] = value
-        if rank != 1:
-            self.won[slot] = op
-        if own is not None:
-            self.attributes[key] = own
-
-    def clash(self, op: Op) -> None:
-        """A second attribute for a slot: the better key wins, the other keeps its own name if it says something else."""
-        where, slot, value, rank, key, own = op
-        target = self.targets[where]
-        if where not in (FIELD, USAGE):
+        if slot not in target or where not in (FIELD, USAGE):
             target[slot] = value
+            if more is not None:
+                self._note(slot, more)
             return
-        before = self.won.get(slot)
-        if rank >= (before[3] if before else 1):
-            self._keep(key, value if own is None else own, value == target[slot])
+        rank, key, own = more or (FIRST, PRIMARY[slot], None)
+        before_rank, before_key, _ = self.won.get(slot) or (FIRST, PRIMARY.get(slot, slot), None)
+        same = value == target[slot]
+        if rank >= before_rank:
+            self._keep(key, value if own is None else own, same)
             return
-        loser_key = before[4] if before else PRIMARY.get(slot, slot)
-        self._keep(loser_key, target[slot], value == target[slot] or loser_key in self.attributes)
+        self._keep(before_key, target[slot], same or before_key in self.attributes)
         target[slot] = value
-        self.won[slot] = op
-        if own is not None:
-            self.attributes[key] = own
+        self._note(slot, (rank, key, own))
+
+    def _note(self, slot: str, more: More) -> None:
+        self.won[slot] = more
+        if more[2] is not None:
+            self.attributes[more[1]] = more[2]
 
     def _keep(self, key: str, value: Any, same: bool) -> None:
         if same:

@@ -33,7 +33,7 @@ def _kind_of(draft: Draft) -> str:
     fields = draft.fields
     if "model_requested" in fields or "model_served" in fields:
         return "model_call" if draft.usage.keys() & {"output", "total"} or "finish_reason" in fields else "step"
-    return "tool_call" if "tool" in fields and draft.won.get("tool", (0, 0, 0, 1))[3] == 1 else "step"
+    return "tool_call" if "tool" in fields and "tool" not in draft.won else "step"
 
 
 def settle_outcome(fields: dict[str, Any], failed: bool) -> None:

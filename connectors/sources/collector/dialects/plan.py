@@ -7,16 +7,17 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-
 from waterline.connectors.sources.collector import wire
 from waterline.connectors.sources.collector.dialects import aliases, convert
 from waterline.connectors.sources.collector.dialects.kinds import KINDS, provider_of
 
 FIELD, ATTRIBUTE, MEASURE, USAGE, SPECIAL, BODY, NOTHING = range(7)
 
-Op = tuple[int, str, Any, int, str, str | None]
-"""(where, slot, value, rank among the slot's keys, the key, the value's own spelling if `attributes` keeps it too)."""
+More = tuple[int, str, str | None]
+"""(rank among the slot's keys, the key, the value's own spelling if `attributes` keeps it too)."""
+
+Op = tuple[int, str, Any, More | None]
+"""(where, slot, value, more); more is None for a slot's first key with nothing else to keep, which is nearly always."""
 
 Plan = tuple[int, str, int, convert.Converter | None]
 """(where, slot, rank, converter) of a key."""
@@ -48,8 +49,8 @@ def plan_of(key: str) -> Plan:
     if known := _KNOWN.get(key):
         return known
     if key in _SPECIAL or (key.startswith(("retrieval.documents.", "reranker.output_documents.")) and not is_body(key)):
-        return SPECIAL, key, 0, None
-    return (BODY, key, 0, None) if is_body(key) else (ATTRIBUTE, key, 0, None)
+        return SPECIAL, key, 1, None
+    return (BODY, key, 1, None) if is_body(key) else (ATTRIBUTE, key, 1, None)
 
 
 def own_field(key: str) -> str | None:
@@ -90,8 +91,24 @@ def _provider(value: Any) -> str | None:
 
 
 _KNOWN = _known()
-PRIMARY: dict[str, str] = {plan[1]: key for key, plan in _KNOWN.items() if plan[0] == FIELD and plan[2] == 1}
-"""The first key of each field: what a value at rank 1 came under."""
+FIRST = 1
+"""The rank of a slot's first key; 0 is our own `waterline.` key, which goes before it."""
+PRIMARY: dict[str, str] = {plan[1]: key for key, plan in _KNOWN.items() if plan[2] == FIRST}
+"""The first key of each slot: what a value came under that came with nothing more."""
+
+
+class Seen:
+    """A key as it came, what is done with it, and how many of its values are remembered."""
+
+    __slots__ = ("counts", "key", "more", "names", "slot", "values")
+
+    def __init__(self, key: str) -> None:
+        where, self.slot, rank, how = plan_of(key)
+        self.key = key
+        self.values = 0
+        self.more: More | None = None if rank == FIRST else (rank, key, None)
+        self.counts = where == USAGE
+        self.names = where == FIELD and how is convert.name
 
 
 class Plans:
@@ -103,26 +120,30 @@ class Plans:
         self.clean = clean
         self._names: dict[str, str] = {}
         self._keys: dict[str, Plan] = {}
-        self._counts: dict[bytes, int] = {}
+        self._seen: dict[bytes, Seen] = {}
 
     def learn(self, pair: bytes) -> Op:
         """The decision for an encoded KeyValue, remembered while its key has few values."""
-        try:
-            raw_key = wire.key_of(pair)
-            key = raw_key.decode()
-            value = wire.value_of(pair)
-        except wire.Unusual:
-            told = KeyValue.FromString(pair)
-            key, raw_key, value = told.key, told.key.encode(), wire.plain(told.value)
-        op = self.op(key, value)
-        seen = self._counts.get(raw_key, 0)
-        if seen < VALUES_PER_KEY and len(pair) <= VALUE_BYTES:
-            if len(self.ops) >= OPS:
-                self.ops.clear()
-                self._counts.clear()
-            self._counts[raw_key] = seen + 1
+        raw, value = wire.split(pair)
+        seen = self._seen.get(raw) or self._see(raw)
+        kind = type(value)
+        if kind is int and seen.counts and 0 <= value <= convert.EXACT:
+            op: Op = (USAGE, seen.slot, value, seen.more)
+        elif kind is str and seen.names and 0 < len(value) < convert.NAME_LIMIT:
+            op = (FIELD, seen.slot, self.clean(seen.key, value)[: convert.NAME_LIMIT], seen.more)
+        else:
+            op = self.op(seen.key, value)
+        if seen.values < VALUES_PER_KEY and len(pair) <= VALUE_BYTES:
+            seen.values += 1
             self.ops[pair] = op
         return op
+
+    def _see(self, raw: bytes) -> Seen:
+        if len(self._seen) >= KEYS or len(self.ops) >= OPS:
+            self._seen.clear()
+            self.ops.clear()
+        seen = self._seen[raw] = Seen(raw.decode())
+        return seen
 
     def op(self, key: str, value: Any) -> Op:
         """The decision for one attribute."""
@@ -133,16 +154,16 @@ class Plans:
             plan = self._keys[key] = plan_of(key)
         where, slot, rank, how = plan
         if value is None:
-            return NOTHING, key, None, 0, key, None
+            return NOTHING, key, None, None
         if isinstance(value, str):
             value = self.clean(key, value)
         if where in (BODY, SPECIAL):
-            return where, key, value, 0, key, None
+            return where, key, value, None
         if how is not None:
             converted = how(value)
             if converted is not None:
                 own = value if isinstance(value, str) and isinstance(converted, str) and value != converted else None
-                return where, slot, converted, rank, key, own
+                return where, slot, converted, None if rank == FIRST and own is None else (rank, key, own)
         return self._kept(key, value)
 
     def _kept(self, key: str, value: Any) -> Op:
@@ -150,9 +171,9 @@ class Plans:
         if isinstance(value, int | float) and not isinstance(value, bool):
             exact = isinstance(value, float) or -convert.EXACT <= value <= convert.EXACT
             if exact and math.isfinite(value):
-                return MEASURE, key, float(value), 0, key, None
-            return ATTRIBUTE, key, str(value), 0, key, None
-        return ATTRIBUTE, key, value if isinstance(value, str) else self.text(key, value), 0, key, None
+                return MEASURE, key, float(value), None
+            return ATTRIBUTE, key, str(value), None
+        return ATTRIBUTE, key, value if isinstance(value, str) else self.text(key, value), None
 
     def name(self, told: str) -> str:
         """A span's name, redacted and at most 1,024 characters."""
