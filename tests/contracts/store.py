@@ -111,7 +111,7 @@ class StoreContract:
     def test_a_token_is_the_same_however_the_rows_come_in(self, client: Client, inserter: store.Inserter) -> None:
         table = "rows (n, text) SELECT JSONExtractUInt(line, 'n'), 'x' FROM input('line String')"
         for token, first in (("a", 0), ("b", 1)):
-            once = {"insert_deduplication_token": token, "max_block_size": 1_000_000}
+            once: dict[str, str | int] = {"insert_deduplication_token": token, "max_block_size": 1_000_000}
             for plain in (first == 0, first == 1):
                 target, form = ("rows", "JSONEachRow") if plain else (table, "LineAsString")
                 inserter.insert(target, [lines(0, 1000)], form=form, options=BLOCK | once)
