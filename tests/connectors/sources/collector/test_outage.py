@@ -38,7 +38,7 @@ def test_kafka_is_killed_and_comes_back(own_stack: Stack, start: Start) -> None:
     """One outage, met by a collector at work, by one with a small queue and by one that starts in it."""
     own = start(kafka=own_stack.kafka, collector_deadline_s=4)
     narrow = start(kafka=own_stack.kafka, collector_deadline_s=4, collector_queue_bytes=2**20)
-    assert post(own, "before").status_code == 200
+    own.until(lambda: post(own, "before").status_code == 200)
     own_stack.kill("kafka")
     answers: list[httpx.Response] = []
     filling = threading.Thread(target=fill, args=(narrow, answers))
