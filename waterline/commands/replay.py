@@ -12,14 +12,17 @@ from confluent_kafka import KafkaError, Message, Producer
 from waterline.connectors.stores.clickhouse.client import connect, errors
 from waterline.schemas.clients import kafka_config
 from waterline.schemas.errors import ErrorCode, Transient
-from waterline.schemas.frames import H_REPLAYS, H_TENANT, parse_event
+from waterline.schemas.frames import H_COUNT, H_PRODUCER, H_REPLAYS, H_SEQ, H_TENANT, parse_event
 from waterline.schemas.identity import partition_of, routing_key
 from waterline.schemas.settings import settings
-from waterline.schemas.topics import TOPICS
+from waterline.schemas.topics import AGENT_EVENTS, AGENT_MOVED, TOPICS
 
 DEADLINE_S = 60
+LARGEST = 8 * 2**20
+"""Bytes of a record, as what was buried may have been squeezed into Kafka by compression."""
+OF_THE_FRAME = frozenset({H_COUNT, H_PRODUCER, H_SEQ, H_REPLAYS})
 LETTERS = """
-SELECT id, topic, partition, code, reason, tenant, raw, replays
+SELECT id, consumer, topic, partition, code, reason, tenant, raw, headers, replays
 FROM dead_letters
 WHERE ({topic:String} = '' OR topic = {topic:String})
   AND ({code:String} = '' OR code = {code:String})
@@ -69,7 +72,8 @@ def send(letters: Sequence[Mapping[str, Any]]) -> None:
         if error is not None:
             failed.append(error.str())
 
-    producer = Producer({**kafka_config(settings()), "enable.idempotence": True, "message.timeout.ms": DEADLINE_S * 1000})
+    mine = {"enable.idempotence": True, "message.timeout.ms": DEADLINE_S * 1000, "message.max.bytes": LARGEST}
+    producer = Producer(kafka_config(settings()) | mine)
     for topic, partition, value, headers in records(letters, settings().partitions):
         producer.produce(topic, value, partition=partition, headers=headers, on_delivery=delivered)
         producer.poll(0)
@@ -82,16 +86,22 @@ def send(letters: Sequence[Mapping[str, Any]]) -> None:
 def records(
     letters: Sequence[Mapping[str, Any]], partitions: int
 ) -> Iterator[tuple[str, int, bytes, list[tuple[str, str | bytes | None]]]]:
-    """Topic, partition, value and headers of each letter. A line that can be read now goes where its decision is."""
+    """Topic, partition, value and headers of each letter.
+
+    An event that can be read now goes where its decision is. What the streams buried of `agent.events` is stored already: it
+    goes to `agent.moved`, which they alone read. Numbers and count of the frame it came in are left out.
+    """
     for one in letters:
         value = base64.b64decode(one["raw"])
-        headers: list[tuple[str, str | bytes | None]] = [(H_REPLAYS, str(int(one["replays"]) + 1).encode())]
+        kept = {name: text.encode() for name, text in one["headers"].items() if name not in OF_THE_FRAME}
         if one["tenant"]:
-            headers.append((H_TENANT, str(one["tenant"]).encode()))
+            kept[H_TENANT] = str(one["tenant"]).encode()
+        headers: list[tuple[str, str | bytes | None]] = [*kept.items(), (H_REPLAYS, b"%d" % (int(one["replays"]) + 1))]
         try:
             event = parse_event(value)
             key = routing_key(event.tenant, event.decision_key or event.trace_id, event.decision_id, event.event_id)
             partition = partition_of(key, partitions)
         except (msgspec.DecodeError, ValueError):
             partition = int(one["partition"])
-        yield str(one["topic"]), partition, value, headers
+        stored = one["consumer"] == "streams" and one["topic"] == AGENT_EVENTS.name
+        yield AGENT_MOVED.name if stored else str(one["topic"]), partition, value, headers
