@@ -89,7 +89,9 @@ class Topics(dict[str, str]):
 def create_tables(url: str) -> str:
     """A database of its own with all tables. Returns its name."""
     database = f"w_{uuid.uuid4().hex[:8]}"
-    migrate.apply(connect(Settings(clickhouse=url), database="default"), Target(database))
+    client = connect(Settings(clickhouse=url), database="default")
+    migrate.apply(client, Target(database))
+    client.close()
     return database
 
 
@@ -121,6 +123,7 @@ class World:
             sink.signal(signal.SIGCONT)
             sink.kill()
         self._asker.close()
+        self.client.close()
 
     # sinks
 
