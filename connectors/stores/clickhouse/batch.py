@@ -7,11 +7,13 @@ or a repeated range is swallowed by ClickHouse as if it were the old one.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from waterline.connectors.stores.clickhouse.extract import SPARSE
 from waterline.connectors.stores.clickhouse.plan import Lane
 from waterline.connectors.stores.clickhouse.window import KEY_BYTES, Mask, Window, key_of
 from waterline.schemas.dead_letter import DeadLetter
@@ -21,7 +23,7 @@ from waterline.schemas.topics import Topic
 
 VERSION = "1"
 POSITION = ("kafka_topic", "kafka_partition", "kafka_offset", "frame_index")
-_INDEX_MARK = b',"frame_index":'
+INDEX = b',"frame_index":'
 
 Position = tuple[int, int]
 """(offset, index of the line), within one partition."""
@@ -39,7 +41,8 @@ def window_of(encoder: str) -> int | None:
 
 class Form(Struct, frozen=True):
     """How one topic is stored. `identity` names what makes two lines copies of each other (empty: they never are), as
-    the model's fields after the tenant; `day` the field that the table is partitioned by the day of (empty: it is not)."""
+    the model's fields after the tenant; `day` the field that the table is partitioned by the day of (empty: it is not);
+    `sparse` and `defaults` see extract.py (empty: its way is closed)."""
 
     topic: Topic
     columns: tuple[str, ...]
@@ -47,6 +50,8 @@ class Form(Struct, frozen=True):
     identity: tuple[str, ...] = ()
     tenant: str = "tenant"
     day: str = ""
+    sparse: tuple[str, ...] = ()
+    defaults: tuple[str, ...] = ()
 
     @property
     def table(self) -> str:
@@ -56,7 +61,8 @@ class Form(Struct, frozen=True):
 def form_of(topic: Topic) -> Form:
     columns = (*topic.model.__struct_fields__, *POSITION)
     if topic.model is Event:
-        return Form(topic, columns, parse_frame, ("event_id",), day="received_at")
+        sparse, defaults = ("queue_entered_at", "reported_cost", "tool_cost"), ("schema_version", "clock", "status")
+        return Form(topic, columns, parse_frame, ("event_id",), day="received_at", sparse=sparse, defaults=defaults)
     decode = msgspec.json.Decoder(topic.model).decode
 
     def parse(value: bytes | None, headers: Headers, timestamp_ms: int) -> Frame:
@@ -95,24 +101,24 @@ class Copied(Struct, frozen=True, gc=False):
 
 
 class Body(Struct, gc=False):
-    """What is inserted for a range, and what the ledger says of it."""
+    """What is inserted for a range, and what the ledger says of it. `quick`: its lines may go the way of extract.py."""
 
     data: bytes
     rows: int
     keys: bytes
     copied: list[Copied]
+    quick: bool = False
 
 
 def read_record(form: Form, lane: Lane, offset: int, value: bytes | None, headers: Headers, timestamp_ms: int) -> Record:
     """Never raises: what cannot be used is in `bad`."""
     frame = form.parse(value, headers, timestamp_ms)
-    head = b'{"kafka_topic":"%b","kafka_partition":%d,"kafka_offset":%d,"frame_index":' % (
-        lane.topic.encode(),
-        lane.partition,
-        offset,
-    )
+    start = b'{"kafka_topic":"%b","kafka_partition":%d,"kafka_offset":%d' % (lane.topic.encode(), lane.partition, offset)
     lines = frame.lines
-    rows = [b"%b%d,%b" % (head, line.index, _after_brace(line.raw)) for line in lines]
+    if form.sparse:
+        rows = _counted_rows(form.sparse, start, lines)
+    else:
+        rows = [b"%b%b%d,%b" % (start, INDEX, line.index, _after_brace(line.raw)) for line in lines]
     return Record(
         offset=offset,
         timestamp_ms=timestamp_ms,
@@ -127,6 +133,14 @@ def read_record(form: Form, lane: Lane, offset: int, value: bytes | None, header
         producer=frame.producer,
         seq=frame.seq,
     )
+
+
+def _counted_rows(sparse: tuple[str, ...], start: bytes, lines: Sequence[Line]) -> list[bytes]:
+    """Beside its position, a row says how many of its sparse columns are given, if any."""
+    marks = [INDEX, *(b',"%b":%d%b' % (SPARSE.encode(), n, INDEX) for n in range(1, len(sparse) + 1))]
+    heads = [start + mark for mark in marks]
+    given, most = attrgetter(*sparse), len(sparse)
+    return [b"%b%d,%b" % (heads[most - given(line.event).count(None)], line.index, _after_brace(line.raw)) for line in lines]
 
 
 def _after_brace(raw: bytes) -> bytes:
@@ -157,7 +171,7 @@ def _days(field: str, lines: Iterable[Line]) -> frozenset[int]:
 
 def original(row: bytes) -> bytes:
     """The line a row was made from."""
-    at = row.index(_INDEX_MARK) + len(_INDEX_MARK)
+    at = row.index(INDEX) + len(INDEX)
     return b"{" + row[row.index(b",", at) + 1 :]
 
 
@@ -189,7 +203,11 @@ def build(
     if present or refused or (copies is not None and copies.any()):
         return _build_around(form, records, keys, copies, present, refused)
     rows = [row for record in records for row in record.rows]
-    return Body(b"\n".join(rows), len(rows), keys, [])
+    return Body(b"\n".join(rows), len(rows), keys, [], _quick(form, records))
+
+
+def _quick(form: Form, records: Iterable[Record]) -> bool:
+    return bool(form.sparse) and all(record.seq >= 0 for record in records)
 
 
 def _build_around(
@@ -216,7 +234,7 @@ def _build_around(
                 if position not in present:
                     sent.append(row)
     kept = b"".join(keys[n * KEY_BYTES : (n + 1) * KEY_BYTES] for n in stored) if keys else b""
-    return Body(b"\n".join(sent), len(stored), kept, copied)
+    return Body(b"\n".join(sent), len(stored), kept, copied, _quick(form, records))
 
 
 def _identity(form: Form, row: bytes) -> str:

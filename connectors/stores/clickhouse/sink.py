@@ -102,7 +102,8 @@ class Sink:
         finally:
             self.consumer.close()
             for pool in (self.pool, self.readers):
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(wait=True, cancel_futures=True)
+            self.store.close()
             self.burial.close(self.writer.deadline_s)
 
     def turn(self, starting: bool = True) -> None:

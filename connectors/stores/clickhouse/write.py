@@ -25,6 +25,9 @@ class Store(Protocol):
     def insert(self, table: str, columns: Sequence[str], data: bytes, token: str, deadline_s: float) -> None:
         """JSON lines as one block under a token. Raises Permanent when they are refused as data; then none is in."""
 
+    def insert_quickly(self, form: Form, data: bytes, token: str, deadline_s: float) -> None:
+        """As `insert`, for a body that is `quick`."""
+
     def trial(self, table: str, columns: Sequence[str], data: bytes, deadline_s: float) -> None:
         """Whether the lines would be taken: raises Permanent as `insert` would, and stores nothing."""
 
@@ -148,7 +151,10 @@ class Writer:
             crash(Point.BEFORE_INSERT)
             self._check(job)
             job.unsure = True
-            self._store.insert(form.table, form.columns, body.data, token, self.deadline_s)
+            if body.quick:
+                self._store.insert_quickly(form, body.data, token, self.deadline_s)
+            else:
+                self._store.insert(form.table, form.columns, body.data, token, self.deadline_s)
 
     def _sift(self, job: Job, body: Body) -> None:
         """Take the lines that ClickHouse refuses out of a single frame, and insert the rest under the same token.
