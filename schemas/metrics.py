@@ -79,6 +79,7 @@ COLLECTOR: tuple[Metric, ...] = (
     Metric("collector_frames_refused_total", "counter", "frames that Kafka refused for good"),
     Metric("collector_producer_restarts_total", "counter", "times the producer was begun anew after a fatal error"),
     Metric("collector_queued_bytes", "gauge", "bytes of events that Kafka has not confirmed"),
+    Metric("collector_held_bytes", "gauge", "bytes promised by bodies that are being received"),
     Metric("collector_in_flight", "gauge", "frames and ticks that Kafka has not confirmed"),
     Metric("collector_stalled_seconds", "gauge", "age of the oldest frame or tick that Kafka has not confirmed"),
     Metric("collector_free_bytes", "gauge", "free space of the data directory's disk"),

@@ -1,7 +1,8 @@
 """The routes. A request: who is it, is there room, what does it say, is it in Kafka - then it is answered."""
 
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,6 +39,8 @@ class Collector:
         self.doors, self.publisher, self.room, self.meters = doors, publisher, room, meters
         self.body_limit = settings.collector_body_limit
         self.line_limit = line_limit(settings.frame_bytes)
+        self.held = 0
+        self.held_mark = max(settings.collector_queue_bytes, 2 * settings.collector_body_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: answer.Send) -> None:
         if scope["type"] != "http":
@@ -66,7 +69,9 @@ class Collector:
             intake = self.intake(headers.get(b"authorization", b"").decode("latin-1"))
             if kind not in route[1]:
                 raise Permanent(ErrorCode.UNSUPPORTED_MEDIA, f"content-type {kind!r} is not one of {', '.join(route[1][:4])}")
-            raw = await body.read(receive, headers.get(b"content-length"), self.body_limit)
+            length = body.length(headers.get(b"content-length"), self.body_limit)
+            with self.holding(length):
+                raw = await body.read(receive, self.body_limit)
             encoding = headers.get(b"content-encoding", b"").strip().lower().decode("latin-1")
             return await self.take(route[0], body.inflate(raw, encoding, self.body_limit), kind, intake, path)
         except QuotaExceeded as problem:
@@ -81,6 +86,17 @@ class Collector:
             log.exception("a request failed in a way the code does not know", route=path)
             self.meters.count("collector_refused_total", "", ErrorCode.BUG)
             return answer.error(Transient(ErrorCode.BUG, f"{type(bug).__name__}; the collector's log has the rest"), told)
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Memory for a body that is being received. Raises Transient(OVERLOADED) over the mark."""
+        if self.held + size > self.held_mark:
+            raise Transient(ErrorCode.OVERLOADED, f"{self.held} bytes of bodies are being received, the mark is {self.held_mark}")
+        self.held += size
+        try:
+            yield
+        finally:
+            self.held -= size
 
     def intake(self, authorization: str) -> Intake:
         """Open a request. Raises WaterlineError when there is no door or no room."""

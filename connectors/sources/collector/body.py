@@ -17,10 +17,17 @@ class Disconnected(Exception):
     """The sender went away before its body was complete."""
 
 
-async def read(receive: Receive, length: bytes | None, limit: int) -> bytes:
+def length(told: bytes | None, limit: int) -> int:
+    """How many bytes to expect; one that does not say may have them all. Raises Permanent(TOO_LARGE)."""
+    if told is None or not told.isdigit():
+        return limit
+    if int(told) > limit:
+        raise _too_large(f"the body has {int(told)} bytes", limit)
+    return int(told)
+
+
+async def read(receive: Receive, limit: int) -> bytes:
     """The body as sent. Raises Permanent(TOO_LARGE) as soon as it is known to be over `limit` bytes."""
-    if length is not None and length.isdigit() and int(length) > limit:
-        raise _too_large(f"the body has {int(length)} bytes", limit)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Disconnected

@@ -75,7 +75,7 @@ async def serve(settings: Settings) -> None:
     )
     room = Room(settings, publisher)
     collector = Collector(settings, doors, publisher, room, meters)
-    _gauges(meters, publisher, room, doors)
+    _gauges(meters, collector)
     http, probes = _http(collector, settings), _probes(health.app(room.reasons, meters))
     rpc, port = _grpc(collector, settings)
     await room.look()
@@ -126,11 +126,13 @@ def _reload(doors: Doors) -> None:
         log.error("the key file cannot be read; the keys read before stay in force", why=doors.keys.problem)
 
 
-def _gauges(meters: Meters, publisher: Publisher, room: Room, doors: Doors) -> None:
+def _gauges(meters: Meters, collector: Collector) -> None:
+    publisher, room, doors = collector.publisher, collector.room, collector.doors
     meters.gauges = {
         "collector_queued_bytes": lambda: publisher.queued,
         "collector_in_flight": lambda: publisher.in_flight,
         "collector_stalled_seconds": publisher.stalled_s,
+        "collector_held_bytes": lambda: collector.held,
         "collector_free_bytes": lambda: room.free,
         "collector_keys_unreadable": lambda: bool(doors.keys.problem),
     }

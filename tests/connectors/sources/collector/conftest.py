@@ -129,6 +129,7 @@ class Tap:
         self._consumer.assign(places)
         self.frames: list[tuple[int, Frame]] = []
         self.payloads: list[Json] = []
+        self._lines: list[Json] = []
 
     def _end(self, place: TopicPartition) -> int:
         """The partition's end; a topic just made may be without a leader for a moment."""
@@ -146,18 +147,20 @@ class Tap:
         return self.lines()
 
     def lines(self) -> list[Json]:
-        assert not [frame.bad for _, frame in self.frames if frame.bad]
-        return [orjson.loads(line.raw) for _, frame in self.frames for line in frame.lines]
+        return self._lines
 
     def until(self, enough: Callable[[], bool], seconds: float = READ_S) -> None:
+        """Read until it is enough. Fails on a bad line."""
         deadline = time.monotonic() + seconds
         while not enough():
-            assert time.monotonic() < deadline, f"only {len(self.frames)} frames came"
+            told = [event["event_id"] for event in self._lines[-20:]]
+            assert time.monotonic() < deadline, f"only {len(self.frames)} frames came, the last events are {told}"
             for message in self._consumer.consume(500, 0.05):
                 assert message.error() is None
-                self.frames.append(
-                    (message.partition() or 0, parse_frame(message.value(), headers_of(message), message.timestamp()[1]))
-                )
+                frame = parse_frame(message.value(), headers_of(message), message.timestamp()[1])
+                assert not frame.bad
+                self.frames.append((message.partition() or 0, frame))
+                self._lines += [orjson.loads(line.raw) for line in frame.lines]
 
     def quiet(self, seconds: float = 0.5) -> list[Json]:
         """What came until nothing but ticks came for a while."""
