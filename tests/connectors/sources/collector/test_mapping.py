@@ -164,6 +164,15 @@ def test_protobuf_and_json_agree(resource: dict[str, Any], spans: list[dict[str,
         assert event == twin
 
 
+def test_a_start_time_at_the_very_end_of_the_body() -> None:
+    made = intake()
+    otlp.traces(
+        request({}, [{"span_id": b"12345678", "start_time_unix_nano": 1, "attributes": {}, "status": None}]).SerializeToString(),
+        made,
+    )
+    assert made.accepted == 1
+
+
 @settings(max_examples=150, deadline=None)
 @given(RESOURCE, st.lists(SPAN, max_size=3))
 def test_every_line_is_valid_for_every_reader(resource: dict[str, Any], spans: list[dict[str, Any]]) -> None:
