@@ -8,14 +8,15 @@
 --     decisions that began before this moment
 --
 -- What streams concluded against what the raw events and the priced leaves add up to. No row = they agree. While events
--- are in flight a decision may stand here for a moment.
+-- are in flight a decision may stand here for a moment. Events that belong to no decision are not asked for: deployments,
+-- policies and sessions without one, and reviews, outcomes and corrections whose decision is not known.
 
 WITH
     raw AS
     (
         SELECT decision, ts, kind, status, escalation_reason, outcome, review_verdict, event_id
         FROM decision_events
-        WHERE tenant = {tenant:String}
+        WHERE tenant = {tenant:String} AND belongs
         ORDER BY kafka_partition, kafka_offset, frame_index
         LIMIT 1 BY event_id
     ),

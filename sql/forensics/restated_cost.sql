@@ -14,7 +14,7 @@
 --
 -- `cost_then` is as priced then and never changes; `cost_restated` takes the same units at the prices of `as_of`. Leaves
 -- without unit prices (a cost that the source told) stay as they are; where a newer table lacks the price of a class that
--- was used, the leaf is counted in `not_restated` and stands in neither sum.
+-- was used, the leaf is counted in `not_restated` and stands in neither sum; a sum of none is null (`-`).
 
 WITH
     prices AS
@@ -51,8 +51,8 @@ SELECT
     newer_id AS price_restated,
     count() AS calls,
     countIf(NOT restatable) AS not_restated,
-    coalesce(sumIf(cost, restatable), 0) AS cost_then,
-    sumIf(newer_cost, restatable) AS cost_restated,
+    sumIf(cost, restatable) AS cost_then,
+    if(calls = not_restated, NULL, sumIf(newer_cost, restatable)) AS cost_restated,
     cost_restated - cost_then AS difference
 FROM restated
 GROUP BY component, provider, model, price_then, price_restated

@@ -26,7 +26,7 @@ WITH
     (
         SELECT decision, ts, kind, status, escalation_reason, outcome, review_verdict, event_id
         FROM decision_events
-        WHERE tenant = {tenant:String}
+        WHERE tenant = {tenant:String} AND belongs
         ORDER BY kafka_partition, kafka_offset, frame_index
         LIMIT 1 BY event_id
     ),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
@@ -12,6 +13,8 @@ from tests.sql.seed import PARTITION, TRACE_A, TRACE_B, at, ranges
 from waterline.connectors.stores.clickhouse import questions
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
+from waterline.schemas.events import Kind
+from waterline.schemas.facts import Component, DecisionLink, PriceState
 from waterline.schemas.settings import Settings
 
 GIVEN = {
@@ -175,7 +178,50 @@ def test_3_decision_cost_without_a_decision_shows_the_dearest(ask: Ask) -> None:
     assert table(shown) == [
         (TRACE_A, Decimal("30.5095"), Decimal("15.5095"), "ok", ""),
         ("g0", Decimal("0.0095"), None, "insufficient", none_before),
-        (TRACE_B, Decimal(0), None, "insufficient", none_before),
+        (TRACE_B, None, None, "insufficient", none_before),
+    ]
+
+
+def test_3_what_has_no_price_costs_no_zero(ask: Ask, store: seed.Store) -> None:
+    """Nothing known: null. Some of it known: that, and beside it what is not."""
+    key = "part-priced"
+    fact = seed.decision(
+        key, 4, 6000, agent="mixed", task="both", events=4, model_calls=3, unpriced_calls=1, no_usage_calls=1, reviews=1,
+        cost_model=Decimal("0.0095"), automated_cost=Decimal("0.0095"), realized_cost=Decimal("0.0095"),
+    )  # fmt: skip
+    told: dict[str, Any] = {"agent": "mixed", "task": "both"}
+    leaves = [
+        seed.leaf(key, "m1", 4, 6000, Component.MODEL, PriceState.PRICED, **(seed.PRICED | told | {"response_id": "m1"})),
+        seed.leaf(key, "m2", 4, 6001, Component.MODEL, PriceState.UNPRICED, provider="acme-ai", model="m", **told),
+        seed.leaf(key, "m3", 4, 6002, Component.HUMAN, PriceState.NO_USAGE, **told),
+    ]
+    store.put("decision_facts", [msgspec.structs.replace(fact, tenant="mixed")], "decision.facts", 200)
+    store.put("cost_facts", [msgspec.structs.replace(one, tenant="mixed") for one in leaves], "cost.facts", 200)
+
+    columns = ("cost_model", "cost_tool", "cost_human", "automated_cost", "realized_cost", "not_priced", "unpriced_calls")
+    (mixed,) = table(ask("decision_cost", *columns, "no_usage_calls", decision=key, tenant="mixed"))
+    part = Decimal("0.0095")
+    assert mixed == (part, Decimal(0), None, part, part, "+ 1 unpriced, + 1 without usage", 1, 1)
+    (nothing,) = table(ask("decision_cost", *columns, "no_usage_calls", decision=TRACE_B))
+    assert nothing == (None, Decimal(0), Decimal(0), None, None, "+ 1 unpriced", 1, 0)
+    summed = ("api_cost", "human_cost", "realized_cost", "realized_each", "not_priced")
+    assert table(ask("costs_by_task", *summed, tenant="mixed")) == [(part, None, part, part, "+ 1 unpriced, + 1 without usage")]
+
+
+def test_nothing_priced_has_no_expected_cost(ask: Ask, store: seed.Store) -> None:
+    """The chance of a review alone is none; and one call without usage makes a lower bound as one without a price does."""
+    expected = msgspec.structs.replace(seed.QUALITY[1], tenant="poor")
+    base: dict[str, Any] = {"agent": "booking", "task": "refund", "events": 1, "model_calls": 1}
+    facts = [
+        seed.decision("poor-1", 1, 0, **base, no_usage_calls=1),
+        seed.decision("poor-2", 1, 1, **base, no_usage_calls=1, automated_cost=Decimal(1), realized_cost=Decimal(1)),
+    ]
+    store.put("quality_facts", [expected], "quality.facts", 300)
+    store.put("decision_facts", [msgspec.structs.replace(one, tenant="poor") for one in facts], "decision.facts", 300)
+    columns = ("decision_key", "expected_cost", "expected_state", "expected_reason")
+    assert table(ask("decision_cost", *columns, decision="", tenant="poor")) == [
+        ("poor-2", Decimal(16), "lower_bound", "a call has no price"),
+        ("poor-1", None, "insufficient", "no call has a price"),
     ]
 
 
@@ -194,7 +240,7 @@ def test_3a_costs_by_task(ask: Ask) -> None:
     assert table(ask("costs_by_task", *columns)) == [
         ("booking", 1, 1, Decimal("0.5095"), Decimal(30), Decimal("30.5095"), Decimal("15.5095"), 30.44, 0),
         ("", 1, 0, Decimal("0.0095"), Decimal(0), Decimal("0.0095"), None, None, 0),
-        ("triage", 1, 1, Decimal(0), Decimal(0), Decimal(0), None, None, 1),
+        ("triage", 1, 1, None, Decimal(0), None, None, None, 1),
     ]
 
 
@@ -212,7 +258,7 @@ def test_3c_restated_cost(ask: Ask) -> None:
     """A price that came later leaves "as priced then" and changes "restated"; a call without a newer price is counted."""
     columns = ("component", "price_then", "price_restated", "calls", "not_restated", "cost_then", "cost_restated")
     then, tool = Decimal("0.019"), ("tool", "", "", 1, 0, Decimal("0.5"), Decimal("0.5"))
-    human = ("human", "human/@1", "", 1, 1, Decimal(0), Decimal(0))
+    human = ("human", "human/@1", "", 1, 1, None, None)
     assert table(ask("restated_cost", *columns, as_of=at(0).isoformat())) == [
         tool,
         ("model", "openai/gpt-4o@1", "openai/gpt-4o@1", 2, 0, then, then),
@@ -243,6 +289,26 @@ def test_3f_reconciliation_finds_what_does_not_agree(ask: Ask, store: seed.Store
     mended = seed.decision(TRACE_B, 4, 4000, agent="triage", task="sort", events=2, escalated=True, unpriced_calls=1)
     store.put("decision_facts", [mended], "decision.facts", 101)
     assert ask("reconciliation") == []
+
+
+KEYLESS: dict[str, object] = {"decision_key": "", "trace_id": "", "session_id": "", "tenant": "kinds"}
+
+
+def test_3f_reconciliation_asks_for_no_event_without_a_decision(ask: Ask, store: seed.Store) -> None:
+    """Every kind, without a decision, with one that is not known, and with one that is."""
+    apart = (Kind.DEPLOYMENT, Kind.POLICY, Kind.SESSION, Kind.REVIEW, Kind.OUTCOME, Kind.CORRECTION)
+    alone = [seed.event(f"k-{kind}", 0, kind, **KEYLESS) for kind in apart]
+    waiting = [seed.event(f"w-{kind}", 1, kind, **KEYLESS, decision_id="unknown") for kind in apart[3:]]
+    own = [seed.event(f"o-{kind}", 2, kind, **KEYLESS) for kind in Kind if kind not in apart]
+    store.put("events", [*alone, *waiting], "kinds", 1000)
+    assert ask("reconciliation", tenant="kinds") == []
+
+    store.put("events", own, "kinds", 1100)
+    missing = {row["decision_key"] for row in ask("reconciliation", tenant="kinds")}
+    assert missing == {event.event_id for event in own}, "each of these makes a decision of its own, which nobody told"
+    linked = DecisionLink(tenant="kinds", decision_id="unknown", decision_key="found", elected_at=at(1))
+    store.put("decision_links", [linked], "decision.links", 1000)
+    assert "found" in {row["decision_key"] for row in ask("reconciliation", tenant="kinds")}
 
 
 def test_8_completeness(ask: Ask) -> None:

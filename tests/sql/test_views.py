@@ -14,6 +14,7 @@ from waterline.connectors.stores.clickhouse import questions
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
 from waterline.schemas.events import Kind
+from waterline.schemas.facts import DecisionLink, DecisionState
 from waterline.schemas.settings import Settings
 from waterline.schemas.topics import STORED
 
@@ -56,10 +57,15 @@ SPAN = seed.event(
 
 
 @pytest.fixture(scope="module")
-def reader(clickhouse_url: str, target: Target) -> Iterator[Client]:
+def store(clickhouse_url: str, target: Target) -> Iterator[seed.Store]:
     with closing(seed.Store(clickhouse_url, target.database)) as store:
         seed.fill(store)
         store.put("events", [SPAN], "agent.events", 50)
+        yield store
+
+
+@pytest.fixture(scope="module")
+def reader(clickhouse_url: str, target: Target, store: seed.Store) -> Iterator[Client]:
     with closing(connect(Settings(clickhouse=clickhouse_url, clickhouse_database=target.database))) as client:
         yield client
 
@@ -109,6 +115,33 @@ def test_events_find_their_decision(reader: Client) -> None:
         "SELECT event_id, decision FROM decision_events WHERE tenant = 'acme' AND event_id IN ('a1', 'a6', 'a7', 'g0') ORDER BY 1"
     )
     assert list(reader.query(query).result_rows) == [("a1", TRACE_A), ("a6", TRACE_A), ("a7", TRACE_A), ("g0", "g0")]
+
+
+def test_events_follow_merges_to_the_end(reader: Client, store: seed.Store) -> None:
+    """m0 -> m1 -> ... -> m9; T-9 is linked to m3; c1 -> c2 -> c3 -> c1 is a circle, which a0 -> a1 leads into; and a way that
+    is longer than any real one ends."""
+    merges = [(f"m{n}", f"m{n + 1}") for n in range(9)]
+    merges += [("c2", "c3"), ("c3", "c1"), ("c1", "c2"), ("a0", "a1"), ("a1", "c2")]
+    merges += [(f"z{n:03}", f"z{n + 1:03}") for n in range(200)]
+    facts = [seed.decision(key, 2, 0, tenant="merged", state=DecisionState.MERGED, merged_into=into) for key, into in merges] + [
+        seed.decision("m9", 3, 0, tenant="merged", events=1)
+    ]
+    store.put("decision_facts", facts, "decision.facts", 5000)
+    store.put(
+        "decision_links",
+        [DecisionLink(tenant="merged", decision_id="T-9", decision_key="m3", elected_at=at(0))],
+        "decision.links",
+        5000,
+    )
+    keys = ["m0", "m5", "m9", "c1", "c2", "c3", "a0", "z000", "z199"]
+    events = [seed.event(f"e-{key}", 0, Kind.STEP, tenant="merged", decision_key=key) for key in keys]
+    events.append(seed.event("e-T", 0, Kind.OUTCOME, tenant="merged", decision_key="", decision_id="T-9"))
+    store.put("events", events, "agent.events", 5000)
+    found = dict(reader.query("SELECT event_id, decision FROM decision_events WHERE tenant = 'merged'").result_rows)
+    ends = {"e-m0": "m9", "e-m5": "m9", "e-m9": "m9", "e-T": "m9", "e-z199": "z200"}
+    ends |= dict.fromkeys(("e-c1", "e-c2", "e-c3", "e-a0"), "c1")
+    assert {key: found[key] for key in ends} == ends
+    assert found["e-z000"] == "z064", "64 steps"
 
 
 @pytest.mark.parametrize("name", ["stored_twice", "unequal_ranges"])
