@@ -7,14 +7,16 @@ import importlib
 import os
 import pkgutil
 import sys
+from functools import cache
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_group
+from typer.main import get_command, get_group
 
-from waterline import commands
+from waterline import commands, environment
 from waterline.schemas.errors import WaterlineError
 from waterline.schemas.settings import Settings
 
@@ -48,7 +50,47 @@ class OnDemand(TyperGroup):
         found.callback()(lambda: None)
         if register := getattr(_load(module), "register", None):
             register(found)
-            self.commands.update(get_group(found).commands)
+            for name, command in get_group(found).commands.items():
+                _let_find_stack(command)
+                self.commands[name] = command
+
+
+def _let_find_stack(command: Any) -> None:
+    """Gives a command, or each of a group, the option --data-dir, unless it has one of its own."""
+    if isinstance(command, TyperGroup):
+        for one in command.commands.values():
+            _let_find_stack(one)
+    elif not any("--data-dir" in one.opts for one in command.params):
+        command.params.append(_data_dir())
+
+
+@cache
+def _data_dir() -> Any:
+    """Makes the stack that runs on a data directory known to a command; what the environment says of addresses comes first."""
+    app = typer.Typer()
+
+    @app.command()
+    def of(
+        data_dir: Annotated[
+            Path | None,
+            typer.Option(help="of the stack to use; default .waterline", callback=_find_stack, expose_value=False),
+        ] = None,
+    ) -> None: ...
+
+    (option,) = (one for one in get_command(app).params if one.name == "data_dir")
+    return option
+
+
+def _find_stack(data_dir: Path | None) -> None:
+    if data_dir is not None:
+        os.environ["WATERLINE_DATA_DIR"] = str(data_dir)
+    home = Settings().data_dir
+    if os.path.exists(home / "stack.json"):
+        from waterline.stack import state
+
+        running = state.running(home)
+        for name, value in (running.environment if running else {}).items():
+            os.environ.setdefault(name, value)
 
 
 app = typer.Typer(
@@ -62,17 +104,8 @@ app = typer.Typer(
 
 
 @app.callback()
-def _find_stack(context: typer.Context) -> None:
-    """Lets a command find the stack that runs on the data directory, unless the environment says where things are."""
-    if context.invoked_subcommand in ("up", "down", "status", "doctor"):
-        return
-    state_file = Settings().data_dir / "stack.json"
-    if state_file.exists():
-        from waterline.stack import state
-
-        running = state.running(state_file.parent)
-        for name, value in (running.environment if running else {}).items():
-            os.environ.setdefault(name, value)
+def _check_environment() -> None:
+    environment.read(os.environ)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -80,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments, standalone_mode=arguments is None)
     except WaterlineError as error:
-        print(f"waterline: {error.reason}", file=sys.stderr)
+        print("\n".join(f"waterline: {line}" for line in error.reason.splitlines()), file=sys.stderr)
         sys.exit(1)
 
 

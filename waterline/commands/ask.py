@@ -1,14 +1,12 @@
 """`waterline ask` and `waterline questions`: the files of sql/forensics, answered."""
 
-from contextlib import closing
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from waterline import show
+from waterline import reach, show
 from waterline.connectors.stores.clickhouse import questions as files
-from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.questions import Question
 from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.schemas.settings import settings
@@ -29,7 +27,7 @@ def ask(
     given = read_parameters(param or [])
     config = settings()
     asked.bind(given)
-    with closing(connect(config)) as client:
+    with reach.store(config) as client:
         cluster = bool(config.clickhouse_cluster)
         answer = files.ask(client, asked, given, cluster)
         completeness = files.ask(client, files.panel("completeness"), cluster=cluster).rows[0]

@@ -14,6 +14,7 @@ from waterline.connectors.sources.collector import keys as store
 from waterline.connectors.sources.collector.server import key_path
 from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.schemas.settings import Settings
+from waterline.stack import state
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -67,6 +68,9 @@ def rotate(
     """Make a new key with the tenant, note and rates of an old one, and revoke the old one."""
     with _edit(file) as content:
         old = _find(content, key_id)
+        if old.revoked_at:
+            reason = f"key {old.id} was revoked at {old.revoked_at}; `waterline keys create {old.tenant}` makes a new one"
+            raise Permanent(ErrorCode.INVALID_PARAMETER, reason)
         key = store.create(content, old.tenant, old.note)
         content.keys[-1].events_per_s, content.keys[-1].bytes_per_s = old.events_per_s, old.bytes_per_s
         if not keep:
@@ -92,6 +96,9 @@ def _edit(file: Path | None) -> Iterator[store.KeyFile]:
             yield content
     except store.KeyFileError as error:
         raise Permanent(ErrorCode.INVALID_PARAMETER, str(error)) from error
+    except OSError as error:
+        advice = "name another key file by --file or WATERLINE_COLLECTOR_KEYS, or another --data-dir"
+        raise Permanent(ErrorCode.INVALID_PARAMETER, f"the key cannot be kept: {state.why_not(error)}; {advice}") from error
 
 
 def _read(path: Path) -> store.KeyFile:

@@ -7,6 +7,7 @@ import typer
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from waterline import reach
 from waterline.connectors.stores.clickhouse import migrate as tables_
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
@@ -28,6 +29,10 @@ def migrate(
     """Prepare Kafka and ClickHouse: topics and tables. Harmless when all is there; `waterline up` does it too."""
     config = settings()
     try:
+        if topics:
+            reach.kafka(config)
+        if tables:
+            reach.listens(config, reach.CLICKHOUSE)
         if dry_run:
             missing = missing_topics(config) if topics else []
             pending = pending_tables(config) if tables else []

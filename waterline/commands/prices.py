@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from waterline import show
+from waterline import reach, show
 from waterline.schemas.facts import PriceVersion
 from waterline.schemas.settings import settings
 
@@ -23,6 +23,7 @@ def publish() -> None:
     """Publish what changed in the table or the override file. It applies to events received from a minute later on."""
     from waterline.streams.prices import publish as publish_prices
 
+    reach.kafka(settings())
     fresh = publish_prices(settings(), datetime.now(UTC))
     if not fresh:
         print("no price has changed")
@@ -41,6 +42,7 @@ def list_prices(
     """Show the published prices, in USD per million units."""
     from waterline.streams.prices import read
 
+    reach.kafka(settings())
     found = sorted(
         (version for version in read(settings()) if name.lower() in version.price_key.lower()),
         key=lambda version: (version.price_key, version.known_from, version.effective_from),

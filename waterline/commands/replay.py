@@ -2,14 +2,14 @@
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from confluent_kafka import KafkaError, Message, Producer
 
-from waterline.connectors.stores.clickhouse.client import connect, errors
+from waterline import reach
+from waterline.connectors.stores.clickhouse.client import errors
 from waterline.schemas.clients import kafka_config
 from waterline.schemas.errors import ErrorCode, Transient
 from waterline.schemas.frames import H_COUNT, H_PRODUCER, H_REPLAYS, H_SEQ, H_TENANT, parse_event
@@ -55,7 +55,9 @@ def replay(
     if topic and topic not in {one.name for one in TOPICS}:
         raise typer.BadParameter(f"{topic!r} is no topic; `schemas/REFERENCE.md` lists them", param_hint="--topic")
     given = {"topic": topic, "code": code, "tenant": tenant, "id": letter, "hours": hours, "most": most}
-    with closing(connect(settings())) as client, errors():
+    if not dry_run:
+        reach.kafka(settings())
+    with reach.store(settings()) as client, errors():
         letters = list(client.query(LETTERS, parameters=given).named_results())
     for one in letters:
         typer.echo(f"{one['id']}  {one['code']}  {one['reason']}")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from waterline import reach
 from waterline.replay import send
 from waterline.replay.door import Door, Refused
 from waterline.replay.recording import Run, packaged_runs
@@ -52,6 +53,10 @@ def replay_runs(
         if dry_run:
             show(console, runs, items, send.by_route(items))
             return
+        if not endpoint:
+            reach.listens(settings(), reach.COLLECTOR)
+        if ticks:
+            reach.kafka(settings())
         accepted = replay(items, endpoint or local_endpoint(settings()), key, speed, settings(), ticks, console)
     except (ValueError, OSError, Refused, KafkaException) as error:
         console.print(f"[red]replay-runs:[/] {error}", highlight=False)

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,8 @@ import typer
 from clickhouse_connect.driver.client import Client
 from rich.console import Console
 
-from waterline import show
-from waterline.connectors.stores.clickhouse.client import connect, errors
+from waterline import reach, show
+from waterline.connectors.stores.clickhouse.client import errors
 from waterline.schemas.errors import WaterlineError
 from waterline.schemas.settings import settings
 
@@ -32,7 +31,7 @@ def sql(
     write: Annotated[bool, typer.Option("--write", help="let statements change the store")] = False,
 ) -> None:
     """Ask the store in SQL, read-only. Without a statement: a prompt, or what stands on stdin."""
-    with closing(connect(settings())) as client:
+    with reach.store(settings()) as client:
         if statement:
             run(client, statement, as_json, write)
         elif sys.stdin.isatty():

@@ -42,7 +42,11 @@ def status(
     home = (data_dir or Settings().data_dir).absolute()
     running = state.running(home)
     if not running:
-        typer.echo(json.dumps({"running": False, "data_dir": str(home)}) if as_json else f"no stack runs on {home}")
+        typer.echo(
+            json.dumps({"running": False, "data_dir": str(home)})
+            if as_json
+            else f"no stack runs on {home}; `waterline up` starts one"
+        )
         raise typer.Exit(3)
     rows = [look(part) for part in running.parts]
     if as_json:

@@ -91,11 +91,15 @@ def run(stack: Stack) -> None:
 
 def start_detached(home: Path, names: list[str], free_ports: bool) -> None:
     """Starts `up` as a process of its own session and returns when it is ready. Its output goes to logs/up.log."""
-    if holder := state.running(home):
-        OUT.print(f"up: a stack already runs on {home} (pid {holder.pid})")
-        raise typer.Exit(1)
     log = home / "logs" / "up.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        holder = state.running(home)
+        log.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise state.Unusable(home, state.why_not(error)) from error
+    if holder:
+        OUT.print(f"up: {state.taken(home, holder)}", style="red")
+        raise typer.Exit(1)
     command = [sys.executable, "-m", "waterline", "up", "--data-dir", str(home), "--only", ",".join(names)]
     with log.open("wb") as out:
         child = subprocess.Popen(

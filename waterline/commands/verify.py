@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from waterline import show
-from waterline.connectors.stores.clickhouse.client import connect
+from waterline import reach, show
 from waterline.proof import Kafka, Proof, prove
 from waterline.schemas.settings import settings
 
@@ -31,7 +30,8 @@ def completeness(
 ) -> None:
     """Compare Kafka's offsets with the ledger and the rows. Exit code 0: proven. 1: each gap is named."""
     console = Console(stderr=True)
-    with closing(Kafka(settings())) as kafka, closing(connect(settings())) as client:
+    reach.kafka(settings())
+    with closing(Kafka(settings())) as kafka, reach.store(settings()) as client:
         with console.status("asking Kafka and the store") as status:
             proof = prove(kafka, client, wait, lambda left: status.update(f"{left:,} offsets in flight"))
     if as_json:

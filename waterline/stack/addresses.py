@@ -11,17 +11,18 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class AddressError(Exception):
-    """A part of the stack was asked to take an address that is not on this machine."""
+    """A part of the stack was asked to take an address that is not on this machine, or the same as another."""
 
 
 def settle(settings: Settings, parts: Iterable[Part], *, free: bool = False) -> tuple[Settings, list[str]]:
     """The settings with a port of its own for each address of `parts`, and a line for each port that is not the one asked for.
 
     A port that is asked for is taken if it is free. 0, or `free`, asks for any. Raises AddressError, unless `free`, when the
-    settings name another machine.
+    settings name another machine, or one port twice.
     """
     if not free:
         _refuse_foreign(settings, parts)
+        _refuse_doubles(settings, parts)
     taken: set[int] = set()
     changes: dict[str, object] = {}
     notes: list[str] = []
@@ -79,3 +80,13 @@ def _refuse_foreign(settings: Settings, parts: Iterable[Part]) -> None:
         if not on_this_machine(settings, part):
             name = f"WATERLINE_{part.settings[0].upper()}"
             raise AddressError(f"{name} is {part.url(settings)}, not on this machine: add --external {part.name}, or unset it")
+
+
+def _refuse_doubles(settings: Settings, parts: Iterable[Part]) -> None:
+    owners: dict[int, str] = {}
+    for name in (setting for part in parts for setting in part.settings):
+        port = port_of(settings, name)
+        if port and port in owners:
+            both = f"WATERLINE_{owners[port].upper()} and WATERLINE_{name.upper()}"
+            raise AddressError(f"{both} both name port {port}: give each a port of its own, or 0 for any")
+        owners[port] = name

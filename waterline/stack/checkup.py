@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -116,18 +117,22 @@ def _jars(settings: Settings) -> Finding:
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    running = state.running(settings.data_dir.absolute())
-    own = {part.name for part in running.parts} if running else set()
+    try:
+        running = state.running(settings.data_dir.absolute())
+    except state.Unusable:  # said of the disk
+        running = None
+    own = {part.name: part.url for part in running.parts} if running else {}
     for part in PARTS:
+        if part.name in own:
+            yield Finding("ports", True, f"{part.name} at {own[part.name]} (the running stack's)")
+            continue
         if not on_this_machine(settings, part):
             yield Finding("ports", True, f"{part.name} runs at {part.url(settings)}; start the rest with --external {part.name}")
             continue
         wanted = [port_of(settings, name) for name in part.settings]
         found = f"{part.name} {', '.join(map(str, wanted))}"
         taken = [port for port in wanted if port and not ports.is_free(port)]
-        if part.name in own:
-            yield Finding("ports", True, f"{found} (the running stack's)")
-        elif taken:
+        if taken:
             names = ", ".join(f"WATERLINE_{name.upper()}" for name in part.settings if port_of(settings, name) in taken)
             yield Finding(
                 "ports", False, f"{found}: {taken} taken", f"end what holds them, set {names}, or use `waterline up --free-ports`"
@@ -137,9 +142,13 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Finding:
-    place = next(folder for folder in (settings.data_dir.absolute(), *settings.data_dir.absolute().parents) if folder.exists())
-    if not os.access(place, os.W_OK):
-        return Finding("disk", False, f"{place} cannot be written", "choose another --data-dir")
+    home = settings.data_dir.absolute()
+    place = next(folder for folder in (home, *home.parents) if os.path.exists(folder))
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        advice = "make it writable, or name another by --data-dir or WATERLINE_DATA_DIR"
+        return Finding("disk", False, f"{place} cannot be written: {error.strerror}", advice)
     free = shutil.disk_usage(place).free
     needed = settings.free_space_mark + GIB
     advice = "" if free >= needed else f"free {needed / GIB:.0f} GiB, or lower WATERLINE_FREE_SPACE_MARK"

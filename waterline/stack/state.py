@@ -10,12 +10,22 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from waterline.schemas.errors import ErrorCode, Permanent
+
 END_S = 20.0
 ASK_S = 0.1
 
 
 class InUse(Exception):
     """Another stack runs on this data directory."""
+
+
+class Unusable(Permanent):
+    """The data directory cannot be used. The message says why, and what to do."""
+
+    def __init__(self, data_dir: Path, why: str) -> None:
+        reason = f"the data directory {data_dir} cannot be used: {why}; name another by --data-dir or WATERLINE_DATA_DIR"
+        super().__init__(ErrorCode.INVALID_PARAMETER, reason)
 
 
 @dataclass
@@ -64,11 +74,18 @@ def is_process(pid: int | None, began: float | None) -> bool:
 
 
 def read(data_dir: Path) -> StackState | None:
-    """The stack last seen on `data_dir`, alive or not."""
+    """The stack last seen on `data_dir`, alive or not. Raises Unusable."""
     try:
         return msgspec.json.decode((data_dir / "stack.json").read_bytes(), type=StackState)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+    except OSError as error:
+        raise Unusable(data_dir, why_not(error)) from error
+
+
+def why_not(error: OSError) -> str:
+    """The system's words, with the path when it names one."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def write(data_dir: Path, state: StackState) -> None:
@@ -78,9 +95,16 @@ def write(data_dir: Path, state: StackState) -> None:
 
 
 def running(data_dir: Path) -> StackState | None:
-    """The stack that runs on `data_dir` now."""
+    """The stack that runs on `data_dir` now. Raises Unusable."""
     state = read(data_dir)
     return state if state and state.alive else None
+
+
+def taken(data_dir: Path, holder: StackState | None) -> str:
+    """What to tell someone who wants to start another stack there."""
+    who = f" (pid {holder.pid})" if holder else ""
+    advice = "see `waterline status`, end it with `waterline down`, or use another --data-dir"
+    return f"a stack already runs on {data_dir}{who}; {advice}"
 
 
 class Lock:
@@ -91,19 +115,17 @@ class Lock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Raises InUse when another holds it."""
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        """Raises InUse when another holds it, Unusable when the directory cannot be made or written."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise Unusable(self.data_dir, why_not(error)) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
-            holder = read(self.data_dir)
-            who = f" (pid {holder.pid})" if holder else ""
-            raise InUse(
-                f"a stack already runs on {self.data_dir}{who}; see `waterline status`, end it with `waterline down`, "
-                "or use another --data-dir"
-            ) from None
+            raise InUse(taken(self.data_dir, read(self.data_dir))) from None
         self._file = file
 
     @property

@@ -63,12 +63,17 @@ class Stack:
 
     def start(self) -> None:
         """Starts the parts and returns when all are ready. Raises StackError or state.InUse; nothing is left running then."""
-        self._lock.acquire()
         try:
+            self._lock.acquire()
             self._start()
+        except state.Unusable as error:
+            raise StackError(error.reason) from error
         except (NotReady, broker.KafkaError, jars.JarError, provision.ProvisionError, addresses.AddressError) as error:
             self.close()
             raise StackError(str(error)) from error
+        except OSError as error:  # the disk, a folder of another user, no free port
+            self.close()
+            raise StackError(state.why_not(error)) from error
         except BaseException:
             self.close()
             raise
