@@ -62,6 +62,35 @@ def test_a_database_from_the_future_is_refused() -> None:
         migrate.pending(FILES, future)
 
 
+def test_a_view_that_is_gone_is_made_again(engine: Client, empty: Target) -> None:
+    migrate.apply(engine, empty)
+    for statement in ("DROP VIEW {}.completeness", "DROP VIEW {}.decisions", "DROP TABLE {}.topic_offsets"):
+        engine.command(statement.format(empty.database))
+    assert migrate.gone(engine, empty) == {"completeness": "VIEW", "decisions": "VIEW", "topic_offsets": "TABLE"}
+    assert migrate.apply(engine, empty) == []
+    assert migrate.gone(engine, empty) == {}
+    assert engine.query(f"SELECT count() FROM {empty.database}.completeness").first_row == (0,)
+
+
+def test_a_table_that_is_gone_is_not_made_again_in_silence(engine: Client, empty: Target) -> None:
+    migrate.apply(engine, empty)
+    engine.command(f"DROP TABLE {empty.database}.events SYNC")
+    for refused in (migrate.outlook, migrate.apply):
+        with pytest.raises(MigrationRefused, match=rf"{empty.database}\.events\. What was stored .* `waterline refill`"):
+            refused(engine, empty)
+    assert "events" in migrate.gone(engine, empty)
+    migrate.apply(engine, empty, anew={"events"})
+    assert migrate.gone(engine, empty) == {}
+
+
+def test_the_tables_are_known_by_what_the_files_make(engine: Client, empty: Target) -> None:
+    migrate.apply(engine, empty)
+    assert set(migrate.made(FILES, empty)) == migrate.present(engine, empty)
+    both = migrate.made(FILES, CLUSTER)
+    assert {"events", "events_local", "ranges_local", "decisions"} <= set(both)
+    assert "decisions_local" not in both
+
+
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [

@@ -165,19 +165,24 @@ class Inserter:
         `options` are settings of this insert, such as insert_deduplication_token. Raises StoreRefused or StoreUnavailable;
         after the latter it is unknown whether the rows are there, unless the same token makes a second attempt harmless.
         """
-        named = f" ({', '.join(columns)})" if columns else ""
-        query = {"query": f"INSERT INTO {table}{named} FORMAT {form}", "database": self.config.clickhouse_database}
         headers = self.headers | {"Content-Type": "application/octet-stream"}
         if self.compress:
             pieces = (lz4.frame.compress(b"".join(pieces)),)
             headers["Content-Encoding"] = "lz4"
         headers["Content-Length"] = str(sum(map(len, pieces)))
-        path = f"{self.url.path or '/'}?{urlencode(query | dict(options or {}))}"
-        status, answered, text = self._exchange(path, pieces, headers, deadline_s)
+        status, answered, text = self._exchange(self.path(table, form, options or {}, columns), pieces, headers, deadline_s)
         code = answered.get("X-ClickHouse-Exception-Code", "")
         if status != 200 or code:
             refuse(int(code) if code.isdecimal() else 0, f"HTTP {status}: {text[:1000].decode(errors='replace').strip()}")
         return int(json.loads(answered.get("X-ClickHouse-Summary") or "{}").get("written_rows", 0))
+
+    def path(self, table: str, form: str, options: Mapping[str, str | int], columns: Sequence[str]) -> str:
+        """What an insert is sent to. On a cluster it is answered when the shard has the rows, not when they are in a queue of the
+        node that was asked: a queue that is lost, or sent on late, would break every promise made about tokens."""
+        named = f" ({', '.join(columns)})" if columns else ""
+        query = {"query": f"INSERT INTO {table}{named} FORMAT {form}", "database": self.config.clickhouse_database}
+        shards = {"distributed_foreground_insert": 1} if self.config.clickhouse_cluster else {}
+        return f"{self.url.path or '/'}?{urlencode(query | shards | dict(options))}"
 
     def _exchange(
         self, path: str, pieces: Sequence[bytes], headers: Mapping[str, str], deadline_s: float

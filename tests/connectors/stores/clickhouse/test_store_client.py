@@ -122,3 +122,12 @@ def test_an_unreadable_certificate_is_said_at_once(tmp_path: Path) -> None:
     config = Settings(clickhouse="https://127.0.0.1:1", clickhouse_ssl_ca=str(tmp_path / "missing.pem"))
     with pytest.raises(store.StoreUnavailable):
         store.Inserter(config).insert("t", [b""])
+
+
+def test_an_insert_into_a_cluster_waits_for_the_shard() -> None:
+    """Otherwise the rows are in a queue of one node when the sink commits. A single node is not asked for what it has not."""
+    for cluster, wanted in (("c1", True), ("", False)):
+        inserter = store.Inserter(Settings(clickhouse="http://127.0.0.1:1", clickhouse_cluster=cluster))
+        path = inserter.path("db.events", "JSONEachRow", {"insert_deduplication_token": "t"}, ["a"])
+        assert ("&distributed_foreground_insert=1&" in path) == wanted
+        assert path.endswith("&insert_deduplication_token=t")
