@@ -8,17 +8,21 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from waterline.connectors.stores.clickhouse.questions import Answer
 
 UPRIGHT = 12
 """Columns above which few rows are shown one below the other."""
 FEW = 3
+PADDING = 2
 NO_TERMINAL = 240
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
+Cell = str | Text
 VERDICTS = {"complete": "green", "complete so far": "green", "nothing yet": "yellow", "incomplete": "bold red"}
 
 
@@ -84,7 +88,7 @@ def print_rows(
     """What is empty, or the same in every one of many rows, is said once, below, unless the `whole` table is wanted."""
     units = units or {}
     if whole:
-        console.print(_table(columns, [[text(row[column]) for column in columns] for row in rows]))
+        print_table(console, columns, [[text(row[column]) for column in columns] for row in rows])
         return
     empty = [column for column in columns if rows and all(row[column] in ("", None, [], {}) for row in rows)]
     same = [column for column in columns if column not in empty and len(rows) > FEW and _same(column, rows)]
@@ -96,7 +100,7 @@ def print_rows(
         for row in rows:
             console.print(_table(["", ""], [[named[column], text(row[column])] for column in shown], header=False))
     elif shown:
-        console.print(_table([named[column] for column in shown], [[text(row[column]) for column in shown] for row in rows]))
+        print_table(console, [named[column] for column in shown], [[text(row[column]) for column in shown] for row in rows])
     if same:
         said = [escape(f"{named[column]} {text(rows[0][column])}") for column in same]
         console.print(f"[dim]in every row:[/] {', '.join(said)}", highlight=False)
@@ -108,13 +112,26 @@ def _same(column: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     return all(row[column] == rows[0][column] for row in rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], header: bool = True) -> Table:
+def print_table(console: Console, head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """A table; on a terminal that is narrower than it, each row upright: a line `column: value` for each cell."""
+    widths = [max([cell_len(name), *(cell_len(str(row[place])) for row in rows)]) for place, name in enumerate(head)]
+    if not console.is_terminal or sum(widths) + PADDING * len(head) <= console.width:
+        console.print(_table(head, rows))
+        return
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        for name, cell in zip(head, row, strict=True):
+            console.print(Text.assemble((f"{name}: " if name else "", "bold"), cell), soft_wrap=True)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Cell]], header: bool = True) -> Table:
     """Long cells are folded, never cut: an id that cannot be copied is of no use."""
-    table = Table(show_header=header, box=None, padding=(0, 2, 0, 0))
+    table = Table(show_header=header, box=None, padding=(0, PADDING, 0, 0))
     for place, name in enumerate(head):
-        table.add_column(name, overflow="fold", no_wrap=bool(rows) and bool(TIME.fullmatch(rows[0][place])))
+        table.add_column(name, overflow="fold", no_wrap=bool(rows) and bool(TIME.fullmatch(str(rows[0][place]))))
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
     return table
 
 

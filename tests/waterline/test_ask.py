@@ -78,6 +78,7 @@ def test_ask_answers_for_machines(seeded: Run) -> None:
         (["ask", "action_trail"], "waterline: action_trail needs action (String)"),
         (["ask", "sessions", "-p", "hours=many"], "waterline: hours: 'many' is not a whole number"),
         (["ask", "sessions", "-p", "hours"], "waterline: --param takes name=value, not 'hours'"),
+        (["ask", "decision_cost", "decision=x y"], "by --param: waterline ask decision_cost --param 'decision=x y'"),
         (["sql", "SELECT nothing FROM nowhere"], "nowhere"),
     ],
 )

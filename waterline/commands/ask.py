@@ -1,9 +1,10 @@
 """`waterline ask` and `waterline questions`: the files of sql/forensics, answered."""
 
+import shlex
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from waterline import reach, show
 from waterline.connectors.stores.clickhouse import questions as files
@@ -23,6 +24,10 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """Answer a question by SQL over the store, and say how complete the store is."""
+    if stray := [word for word in question if "=" in word]:
+        named = " ".join(word for word in question if word not in stray)
+        wanted = " ".join(f"--param {shlex.quote(word)}" for word in stray)
+        raise Permanent(ErrorCode.INVALID_PARAMETER, f"a parameter is given by --param: waterline ask {named} {wanted}")
     asked = files.find(" ".join(question), files.load())
     given = read_parameters(param or [])
     config = settings()
@@ -61,11 +66,11 @@ def questions(as_json: Annotated[bool, typer.Option("--json", help="for machines
     if as_json:
         typer.echo(show.as_json([described(one) for one in found]))
         return
-    table = Table("", "name", "question", "parameters ([bold]needed[/], =default)", box=None, padding=(0, 2, 0, 0))
+    rows: list[list[show.Cell]] = []
     for one in found:
-        taken = [f"[bold]{p.name}[/]" if p.default is None else f"{p.name}={p.default}" for p in one.parameters]
-        table.add_row(one.number, one.name, one.words, " ".join(taken))
-    show.console().print(table)
+        taken = [Text(p.name, "bold") if p.default is None else Text(f"{p.name}={p.default}") for p in one.parameters]
+        rows.append([one.number, one.name, one.words, Text(" ").join(taken)])
+    show.print_table(show.console(), ["", "name", "question", "parameters (needed, =default)"], rows)
     typer.echo("\nwaterline ask NAME --param name=value; what each means: waterline questions --json, or the head of its file")
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from waterline import show
 from waterline.connectors.sources.collector import keys as store
 from waterline.connectors.sources.collector.server import key_path
 from waterline.schemas.errors import ErrorCode, Permanent
@@ -54,10 +54,12 @@ def list_keys(file: File = None, json: Annotated[bool, typer.Option("--json", he
         rows = [{name: getattr(key, name) for name in key.__struct_fields__ if name != "sha256"} for key in content.keys]
         print(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
         return
-    table = Table("id", "tenant", "state", "created", "note")
-    for key in content.keys:
-        table.add_row(key.id, key.tenant, f"revoked {key.revoked_at}" if key.revoked_at else "active", key.created_at, key.note)
-    OUT.print(table if content.keys else f"{_path(file)} holds no key; `waterline keys create TENANT` makes one")
+    if not content.keys:
+        OUT.print(f"{_path(file)} holds no key; `waterline keys create TENANT` makes one")
+        return
+    states = [f"revoked {key.revoked_at}" if key.revoked_at else "active" for key in content.keys]
+    table = [[key.id, key.tenant, told, key.created_at, key.note] for key, told in zip(content.keys, states, strict=True)]
+    show.print_table(show.console(), ["id", "tenant", "state", "created", "note"], table)
 
 
 def rotate(

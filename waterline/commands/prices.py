@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from waterline import reach, show
 from waterline.schemas.facts import PriceVersion
@@ -54,12 +53,12 @@ def list_prices(
         for version in found:
             print(json.dumps(_shown(version)))
         return
-    table = Table("price", "effective from", "known from", "USD per million", "source")
+    rows = []
     for version in found:
         shown = _shown(version)
         amounts = ", ".join(f"{unit} {amount}" for unit, amount in version.unit_prices.items()) or "withdrawn"
-        table.add_row(version.price_key, shown["effective_from"][:10], shown["known_from"][:19], amounts, version.source)
-    show.console().print(table)
+        rows.append([version.price_key, shown["effective_from"][:10], shown["known_from"][:19], amounts, version.source])
+    show.print_table(show.console(), ["price", "effective from", "known from", "USD per million", "source"], rows)
 
 
 def _shown(version: PriceVersion) -> dict[str, str]:

@@ -4,7 +4,7 @@ import json
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from waterline import show
 from waterline.schemas.settings import Settings
@@ -21,12 +21,12 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="for machines"
     if as_json:
         typer.echo(json.dumps(values, indent=2))
         return
-    shown = Table("variable", "value", "meaning", box=None, padding=(0, 2, 0, 0))
+    rows: list[list[show.Cell]] = []
     for name, field in Settings.model_fields.items():
         variable = f"WATERLINE_{name.upper()}"
         changed = getattr(in_force(), name) != field.default
-        shown.add_row(variable, f"[bold]{values[variable]}[/]" if changed else values[variable], field.description)
-    show.console().print(shown)
+        rows.append([variable, Text(values[variable], "bold" if changed else ""), field.description or ""])
+    show.print_table(show.console(), ["variable", "value", "meaning"], rows)
 
 
 def _shown(name: str) -> str:

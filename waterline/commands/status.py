@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from waterline import show
 from waterline.schemas.settings import Settings
 from waterline.stack import health, kafka, state
 
+HEAD = ("part", "state", "ready", "pid", "restarts", "lag", "address", "why not")
 COLORS = {"running": "green", "failed": "red", "stopped": "red", "waiting": "yellow", "paused": "yellow"}
 
 
@@ -53,7 +54,7 @@ def status(
         whole = {"running": True, "pid": running.pid, "ready": running.ready, "data_dir": str(home)}
         typer.echo(json.dumps(whole | {"environment": running.environment, "parts": [asdict(row) for row in rows]}, indent=2))
     else:
-        show.console().print(table(rows))
+        show.print_table(show.console(), HEAD, [cells(row) for row in rows])
     if not running.ready or not all(row.ready for row in rows):
         raise typer.Exit(1)
 
@@ -70,20 +71,14 @@ def look(part: state.PartState) -> Row:
     return Row(part.name, part.state, answer.ready, answer.why, part.pid, part.restarts, part.url, part.log, waiting)
 
 
-def table(rows: list[Row]) -> Table:
-    shown = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("part", "state", "ready", "pid", "restarts", "lag", "address"):
-        shown.add_column(name, no_wrap=True)
-    shown.add_column("why not", overflow="fold")
-    for row in rows:
-        shown.add_row(
-            row.part,
-            f"[{COLORS.get(row.state, 'white')}]{row.state}[/]",
-            "[green]yes[/]" if row.ready else "[red]no[/]",
-            str(row.pid or "-"),
-            str(row.restarts),
-            "-" if row.lag is None else str(row.lag),
-            row.url,
-            row.why,
-        )
-    return shown
+def cells(row: Row) -> list[show.Cell]:
+    return [
+        row.part,
+        Text(row.state, COLORS.get(row.state, "")),
+        Text("yes", "green") if row.ready else Text("no", "red"),
+        str(row.pid or "-"),
+        str(row.restarts),
+        "-" if row.lag is None else str(row.lag),
+        row.url,
+        row.why,
+    ]
