@@ -103,9 +103,12 @@ def test_up_status_and_down_agree(running: tuple[subprocess.Popen[bytes], StackS
     assert told["pid"] == process.pid
     assert [(part["part"], part["pid"], part["ready"]) for part in told["parts"]] == [("kafka", seen.parts[0].pid, True)]
     assert told["environment"]["WATERLINE_KAFKA"] == seen.parts[0].url
-    second = subprocess.run([*WATERLINE, "up", "--data-dir", str(tmp_path)], capture_output=True, text=True, check=False)
-    assert second.returncode == 1
-    assert f"already runs on {tmp_path} (pid {process.pid})" in second.stdout
+    for way in ([], ["--detach"]):
+        second = subprocess.run(
+            [*WATERLINE, "up", *way, "--data-dir", str(tmp_path)], capture_output=True, text=True, check=False
+        )
+        assert second.returncode == 1
+        assert f"already runs on {tmp_path} (pid {process.pid}); see `waterline status`" in second.stdout
     down = subprocess.run([*WATERLINE, "down", "--data-dir", str(tmp_path)], capture_output=True, text=True, check=True)
     assert down.stdout == "ended: kafka\n"
     assert process.wait(10) == 0

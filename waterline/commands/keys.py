@@ -1,5 +1,7 @@
 """`waterline keys`: make, list, rotate and revoke the API keys of tenants. A running collector follows within a second."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +16,9 @@ from waterline.connectors.sources.collector import keys as store
 from waterline.connectors.sources.collector.server import key_path
 from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.schemas.settings import Settings
-from waterline.stack import state
+from waterline.stack import health, state
 
+IN_FORCE_S, LOOK_AGAIN_S = 5.0, 0.05
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -44,7 +47,7 @@ def create(
             reason = f"{tenant!r} cannot be a tenant: letters, digits, _ . - (at most 64)"
             raise Permanent(ErrorCode.INVALID_PARAMETER, reason) from error
         content.keys[-1].events_per_s, content.keys[-1].bytes_per_s = events_per_s, bytes_per_s
-    _show(key)
+    _show(key, _path(file))
 
 
 def list_keys(file: File = None, json: Annotated[bool, typer.Option("--json", help="as JSON")] = False) -> None:
@@ -77,7 +80,7 @@ def rotate(
         content.keys[-1].events_per_s, content.keys[-1].bytes_per_s = old.events_per_s, old.bytes_per_s
         if not keep:
             store.revoke(content, old.id)
-    _show(key)
+    _show(key, _path(file))
 
 
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="the key to revoke")], file: File = None) -> None:
@@ -117,7 +120,22 @@ def _find(content: store.KeyFile, key_id: str) -> store.Key:
     raise Permanent(ErrorCode.NOT_FOUND, f"there is no key {key_id!r}; `waterline keys list` shows them")
 
 
-def _show(key: str) -> None:
-    """The key alone on standard output, so that a script can take it; how to use it beside it."""
-    print(key)
+def _show(key: str, path: Path) -> None:
+    """The key alone on standard output, so that a script can take it; how and from when on to use it beside it.
+
+    Waits until the collector of the stack on the data directory, if one runs, has taken it.
+    """
+    print(key, flush=True)
     ERR.print(f'OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20{key}"')
+    config = Settings()
+    running = state.running(config.data_dir)
+    url = next((part.url for part in running.parts if part.name == "collector"), "") if running else ""
+    deadline = time.monotonic() + IN_FORCE_S
+    while url and path.absolute() == key_path(config).absolute() and (known := health.knows(url, key)) is not None:
+        if known:
+            ERR.print(f"in force at {url}")
+            return
+        if time.monotonic() > deadline:
+            break
+        threading.Event().wait(LOOK_AGAIN_S)
+    ERR.print(f"a collector that reads {path} takes it within about a second")

@@ -1,5 +1,6 @@
 """Asking a process whether it is ready, and why not."""
 
+import http.client
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -32,6 +33,19 @@ def ask(url: str, timeout: float = 2.0) -> Answer:
     except (urllib.error.URLError, OSError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         return Answer(False, "did not answer in time" if isinstance(reason, TimeoutError) else f"does not answer: {reason}")
+
+
+def knows(collector: str, key: str, timeout: float = 2.0) -> bool | None:
+    """Whether the collector takes this API key now, asked by a request without an event; None when it does not say."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    try:
+        with _DIRECT.open(urllib.request.Request(f"{collector}/v1/events", b"[]", headers), timeout=timeout):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return None if error.code >= 500 else error.code != 401
+    except (OSError, http.client.HTTPException):
+        return None
 
 
 def lag(ready_url: str, part: str, timeout: float = 2.0) -> int | None:
