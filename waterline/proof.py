@@ -5,6 +5,9 @@
    Offsets without a record (commit markers of transactions, compacted keys) and ticks are nothing to wait for.
 3. The tables must hold what the ledger says was written: no row missing, none at a place where another lies already.
 4. What the sink buried must be among the dead letters.
+
+Two things are asked first, for a store that lost something cannot tell of it: whether all tables are there, and whether the
+sink has passed offsets that its ledger knows nothing of.
 """
 
 import time
@@ -13,9 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from waterline.connectors.stores.clickhouse import questions
+from waterline.connectors.stores.clickhouse import migrate, questions
+from waterline.connectors.stores.clickhouse.macros import Target
+from waterline.connectors.stores.clickhouse.sink import GROUP
 from waterline.schemas.clients import kafka_config
 from waterline.schemas.errors import ErrorCode, Transient
 from waterline.schemas.frames import H_TYPE, TICK
@@ -24,6 +30,9 @@ from waterline.schemas.topics import DEAD_LETTERS, STORED
 
 ASK_S = 10.0
 LOOK_AGAIN_S = 0.5
+
+NEVER_READ = frozenset({"gap", "lost"})
+REFILL = "Kafka still has it: stop the sink and run `waterline refill`"
 
 Lane = tuple[str, int]
 """A topic and a partition of it."""
@@ -43,18 +52,31 @@ class Problem:
     first: int | None = None
     last: int | None = None
 
+    @property
+    def offsets(self) -> int:
+        return 0 if self.first is None or self.last is None else self.last - self.first + 1
+
     def __str__(self) -> str:
+        if not self.topic:
+            return f"{self.what}: {self.reason}"
         place = "" if self.first is None else f" offsets {self.first}-{self.last}"
         return f"{self.topic}/{self.partition}{place}: {self.what}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`lines` have one entry for each topic, `problems` are empty when it holds."""
+    """`lines` have one entry for each topic, `problems` are empty when it holds. Offsets in flight are not judged, and those
+    in `since` only from there on: Kafka had deleted what came before when the ledger began."""
 
     lines: list[dict[str, Any]]
     problems: list[Problem]
     in_flight: dict[Lane, int] = field(default_factory=dict)
+    since: dict[Lane, int] = field(default_factory=dict)
+
+    @property
+    def never_read(self) -> int:
+        """Offsets that will not be read any more, unless someone has them read again."""
+        return sum(one.offsets for one in self.problems if one.what in NEVER_READ)
 
     @property
     def holds(self) -> bool:
@@ -65,6 +87,8 @@ class Source(Protocol):
     """What the proof asks of Kafka."""
 
     def held(self) -> Held: ...
+
+    def committed(self) -> Mapping[Lane, int]: ...
 
     def with_records(self, wanted: Held) -> set[Lane]: ...
 
@@ -81,6 +105,7 @@ class Kafka:
             "fetch.wait.max.ms": 50,
         }
         self.consumer = Consumer({**kafka_config(config), **own, "isolation.level": "read_committed"})
+        self.admin = AdminClient({**kafka_config(config), "log_level": 0})
 
     def close(self) -> None:
         self.consumer.close()
@@ -94,6 +119,10 @@ class Kafka:
             return {lane: self._offsets(lane) for lane in lanes}
         except KafkaException as error:
             raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"Kafka does not answer: {error.args[0].str()}") from error
+
+    def committed(self) -> Mapping[Lane, int]:
+        """The offset that the sink reads next, of partitions where it has read. Raises Transient."""
+        return {lane: offset for lane, (offset, _) in positions(self.admin).items()}
 
     def _offsets(self, lane: Lane) -> tuple[int, int]:
         begin, end = self.consumer.get_watermark_offsets(TopicPartition(*lane), timeout=ASK_S, cached=False)
@@ -132,18 +161,39 @@ class Kafka:
             raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{lane[0]}/{lane[1]} cannot be read: {error.str()}")
 
 
+def positions(admin: AdminClient, group: str = GROUP) -> dict[Lane, tuple[int, str]]:
+    """Offset and metadata that the sink has committed. Raises Transient."""
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ASK_S)
+    try:
+        told = asked[group].result().topic_partitions or []
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        raise Transient(
+            ErrorCode.KAFKA_UNAVAILABLE, f"Kafka does not tell the sink's positions: {error.args[0].str()}"
+        ) from error
+    return {(one.topic, one.partition): (one.offset, one.metadata or "") for one in told if one.offset >= 0}
+
+
 def _is_tick(message: Message) -> bool:
     return (H_TYPE, TICK) in (message.headers() or ())
 
 
 def prove(kafka: Source, client: Client, wait_s: float, told: Callable[[int], None] = lambda left: None) -> Proof:
     """Waits up to `wait_s` for what is in flight; `told` hears how many offsets are left. Raises Transient."""
+    if gone := missing(client):
+        return Proof([], gone)
     held = kafka.held()
     deadline = time.monotonic() + wait_s
     while True:
+        committed = kafka.committed()
         rows = by_lane(_ask(client, "completeness"))
-        flying = in_flight(kafka, held, rows)
-        problems = unread(held, rows) + examine(rows, letters_in_flight=any(lane[0] == DEAD_LETTERS.name for lane in flying))
+        flying = in_flight(kafka, held, rows, committed)
+        problems = (
+            unread(held, rows, committed)
+            + passed(held, rows, committed)
+            + examine(rows, held, letters_in_flight=any(lane[0] == DEAD_LETTERS.name for lane in flying))
+        )
         left = deadline - time.monotonic()
         if left <= 0 or not (flying or problems):
             break
@@ -158,7 +208,19 @@ def prove(kafka: Source, client: Client, wait_s: float, told: Callable[[int], No
         problems += [
             Problem(*lane, "in flight", late, held[lane][1] - count, held[lane][1] - 1) for lane, count in flying.items()
         ]
-    return Proof(lines(held, rows, twice, flying), problems, flying)
+    since = {lane: row["first_offset"] for lane, row in rows.items() if row["first_offset"] and not row["gaps"]}
+    return Proof(lines(held, rows, twice, flying, problems), problems, flying, since)
+
+
+def missing(client: Client) -> list[Problem]:
+    """A problem for all tables and views that were made once and are not there. Raises Transient."""
+    target = Target(str(client.database))
+    gone = migrate.gone(client, target)
+    if not gone:
+        return []
+    if lost := migrate.lost(gone):
+        return [Problem("", 0, "missing tables", migrate.refusal(target, lost))]
+    return [Problem("", 0, "missing views", f"{', '.join(sorted(gone))}; `waterline migrate` makes them again")]
 
 
 def by_lane(rows: Sequence[dict[str, Any]]) -> dict[Lane, Row]:
@@ -169,18 +231,25 @@ def _ask(client: Client, name: str) -> Sequence[dict[str, Any]]:
     return questions.ask(client, questions.find(name, questions.load())).rows
 
 
-def in_flight(kafka: Source, held: Held, rows: Mapping[Lane, Row]) -> dict[Lane, int]:
-    """Offsets that are not in the ledger, of partitions where records lie at them."""
-    above = {lane: (max(begin, rows[lane]["next_offset"] if lane in rows else 0), end) for lane, (begin, end) in held.items()}
+def reached(lane: Lane, rows: Mapping[Lane, Row]) -> int:
+    """The offset after the last one that the ledger knows."""
+    return int(rows[lane]["next_offset"]) if lane in rows else 0
+
+
+def in_flight(kafka: Source, held: Held, rows: Mapping[Lane, Row], committed: Mapping[Lane, int]) -> dict[Lane, int]:
+    """Offsets that are still to be read, of partitions where records lie at them."""
+    above = {lane: (max(begin, reached(lane, rows), committed.get(lane, 0)), end) for lane, (begin, end) in held.items()}
     above = {lane: (first, end) for lane, (first, end) in above.items() if first < end}
     return {lane: above[lane][1] - above[lane][0] for lane in (kafka.with_records(above) if above else ())}
 
 
-def examine(rows: Mapping[Lane, Row], letters_in_flight: bool) -> list[Problem]:
+def examine(rows: Mapping[Lane, Row], held: Held, letters_in_flight: bool) -> list[Problem]:
     """What the three accounts of `completeness` do not agree on. Pure."""
     found: list[Problem] = []
     for lane, row in rows.items():
-        found += [Problem(*lane, "gap", "never read", first, last) for first, last in row["gaps"]]
+        for first, last in row["gaps"]:
+            kept = lane in held and last >= held[lane][0]
+            found.append(Problem(*lane, "gap", f"never read{f'; {REFILL}' if kept else ''}", first, last))
         found += [Problem(*lane, "overlap", "read twice", first, last) for first, last in row["overlaps"]]
         found += [Problem(*lane, "hole", f"{lost} records of {producer} never arrived") for producer, lost in row["holes"]]
         if row["missing_rows"]:
@@ -193,13 +262,26 @@ def examine(rows: Mapping[Lane, Row], letters_in_flight: bool) -> list[Problem]:
     return found
 
 
-def unread(held: Held, rows: Mapping[Lane, Row]) -> list[Problem]:
-    """What Kafka deleted before the sink had read it. Pure."""
+def unread(held: Held, rows: Mapping[Lane, Row], committed: Mapping[Lane, int]) -> list[Problem]:
+    """What Kafka has deleted and the store does not have, whether the sink had read it once or not. Pure."""
     found: list[Problem] = []
     for lane, (begin, _) in held.items():
-        first = rows[lane]["next_offset"] if lane in rows else 0
+        first = reached(lane, rows)
         if begin > first:
-            found.append(Problem(*lane, "gap", "deleted by Kafka before it was read", first, begin - 1))
+            passed_by = committed.get(lane, 0) > first
+            why = "the store does not know it, and Kafka has deleted it" if passed_by else "deleted by Kafka before it was read"
+            found.append(Problem(*lane, "gap", why, first, begin - 1))
+    return found
+
+
+def passed(held: Held, rows: Mapping[Lane, Row], committed: Mapping[Lane, int]) -> list[Problem]:
+    """What the sink has read and ClickHouse does not know of: the store was lost, or put back to an older state. Pure."""
+    found: list[Problem] = []
+    for lane, offset in committed.items():
+        if lane in held and offset > (first := max(held[lane][0], reached(lane, rows))):
+            found.append(
+                Problem(*lane, "lost", f"the sink had read this, the store does not know it; {REFILL}", first, offset - 1)
+            )
     return found
 
 
@@ -214,7 +296,9 @@ SUMS = {"records": "records", "ticks": "ticks", "rows": "present_rows", "copies"
 SUMS |= {"buried": "buried", "missing": "missing_rows"}
 
 
-def lines(held: Held, rows: Mapping[Lane, Row], twice: Mapping[Lane, Row], flying: Mapping[Lane, int]) -> list[dict[str, Any]]:
+def lines(
+    held: Held, rows: Mapping[Lane, Row], twice: Mapping[Lane, Row], flying: Mapping[Lane, int], problems: Sequence[Problem] = ()
+) -> list[dict[str, Any]]:
     """One line for each topic. Pure."""
     told: list[dict[str, Any]] = []
     for topic in sorted({lane[0] for lane in [*held, *rows]}):
@@ -222,6 +306,7 @@ def lines(held: Held, rows: Mapping[Lane, Row], twice: Mapping[Lane, Row], flyin
         line: dict[str, Any] = {"topic": topic, "partitions": len(lanes)}
         line |= {name: sum(rows[lane][column] for lane in lanes if lane in rows) for name, column in SUMS.items()}
         line["duplicates"] = sum(twice[lane]["duplicates"] for lane in lanes if lane in twice)
+        line["never_read"] = sum(one.offsets for one in problems if one.topic == topic and one.what in NEVER_READ)
         line["in_flight"] = sum(flying.get(lane, 0) for lane in lanes)
         told.append(line)
     return told

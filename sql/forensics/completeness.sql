@@ -15,6 +15,7 @@ SELECT
         'complete') AS verdict,
     begin_offset,
     end_offset,
+    first_offset,
     next_offset,
     in_flight,
     records,

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
+import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Producer
@@ -18,7 +19,7 @@ from waterline.commands.verify import show_proof
 from waterline.connectors.stores.clickhouse import migrate
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
-from waterline.proof import Held, Lane, Problem, prove
+from waterline.proof import Held, Lane, Problem, Proof, prove
 from waterline.schemas.frames import H_TYPE, TICK
 from waterline.schemas.settings import Settings
 
@@ -26,13 +27,17 @@ EVENTS = ("agent.events", PARTITION)
 
 
 class Told:
-    """A Kafka that holds what the test says; offsets from `markers_from` on hold no record."""
+    """A Kafka that holds what the test says; offsets from `markers_from` on hold no record, and the sink has passed those
+    below `read`."""
 
-    def __init__(self, begin: int, end: int, markers_from: int = 2**62) -> None:
-        self.offsets, self.markers_from = (begin, end), markers_from
+    def __init__(self, begin: int, end: int, markers_from: int = 2**62, read: int = 0) -> None:
+        self.offsets, self.markers_from, self.read = (begin, end), markers_from, read
 
     def held(self) -> Held:
         return {EVENTS: self.offsets}
+
+    def committed(self) -> dict[Lane, int]:
+        return {EVENTS: self.read} if self.read else {}
 
     def with_records(self, wanted: Held) -> set[Lane]:
         return {lane for lane, (first, end) in wanted.items() if first < min(end, self.markers_from)}
@@ -71,7 +76,7 @@ def test_a_whole_store_is_proven(store: Store, reader: Client) -> None:
     assert told.holds
     assert told.lines == [
         {"topic": "agent.events", "partitions": 1, "records": 12, "ticks": 0, "rows": 12, "copies": 0, "buried": 0, "missing": 0,
-         "duplicates": 0, "in_flight": 0}
+         "duplicates": 0, "never_read": 0, "in_flight": 0}
     ]  # fmt: skip
 
 
@@ -183,6 +188,71 @@ def test_the_real_broker_tells_records_from_ticks(kafka: str, new_topic: NewTopi
         asked = {until: bool(broker.with_records({(topic, 0): (0, until)})) for until in (1, 2, 3)}
         assert asked == {1: False, 2: False, 3: True}
         assert broker.with_records({(topic, 0): (3, 4)}) == set()
+
+
+def said(capsys: pytest.CaptureFixture[str], told: Proof) -> str:
+    """The last lines of what the command prints."""
+    show_proof(Console(width=150), told)
+    return capsys.readouterr().out
+
+
+def test_what_was_not_read_is_not_called_proven(capsys: pytest.CaptureFixture[str], store: Store, reader: Client) -> None:
+    fill(store)
+    assert "proven: 0 missing, 0 duplicates\n" in said(capsys, prove(Told(0, 12, read=12), reader, 0))
+    told = said(capsys, prove(Told(0, 20), reader, 0))
+    assert "proven as far as it is read, not beyond: 0 missing, 0 duplicates, 8 offsets not read yet" in told
+    assert "not proven, 1 problem: 0 missing, 0 duplicates, 8 offsets not read yet" in said(
+        capsys, prove(Told(0, 20), reader, 0.1)
+    )
+
+
+def test_offsets_never_read_are_in_the_summary(capsys: pytest.CaptureFixture[str], store: Store, reader: Client) -> None:
+    leave_a_gap(store)
+    told = prove(Told(0, 12), reader, 0)
+    assert told.lines[0]["never_read"] == told.never_read == 3
+    printed = said(capsys, told)
+    assert "not proven, 2 problems: 0 missing, 0 duplicates, 3 offsets never read" in printed
+    assert "offsets 6-8: gap: never read; Kafka still has it: stop the sink and run `waterline refill`" in printed
+    (gap, _) = prove(Told(9, 12), reader, 0).problems
+    assert gap == Problem(*EVENTS, "gap", "never read", 6, 8), "Kafka has it no more"
+
+
+def test_a_store_that_forgot_what_the_sink_had_read_is_noticed(store: Store, reader: Client) -> None:
+    """An empty one, and one that was put back to an older state; neither is waited for."""
+    why = "the sink had read this, the store does not know it; Kafka still has it: stop the sink and run `waterline refill`"
+    told = prove(Told(2, 30, read=24), reader, 0)
+    deleted = Problem(*EVENTS, "gap", "the store does not know it, and Kafka has deleted it", 0, 1)
+    assert told.problems == [deleted, Problem(*EVENTS, "lost", why, 2, 23)]
+    assert (told.in_flight, told.never_read) == ({EVENTS: 6}, 24)
+    fill(store)
+    assert prove(Told(2, 24, read=24), reader, 0).problems == [Problem(*EVENTS, "lost", why, 12, 23)]
+    assert prove(Told(2, 12, read=12), reader, 0).holds
+
+
+def test_a_table_that_is_gone_is_named(capsys: pytest.CaptureFixture[str], store: Store, reader: Client) -> None:
+    fill(store)
+    reader.command("DROP VIEW completeness")
+    (problem,) = prove(Told(0, 12), reader, 0).problems
+    assert (problem.what, problem.reason) == ("missing views", "completeness; `waterline migrate` makes them again")
+    reader.command("DROP TABLE events SYNC")
+    told = prove(Told(0, 12), reader, 0)
+    assert [one.what for one in told.problems] == ["missing tables"]
+    printed = said(capsys, told)
+    assert f"{reader.database}.events. What was stored there is gone" in " ".join(printed.split())
+    assert "not proven, 1 problem\n" in printed
+
+
+def test_a_ledger_that_begins_late_asks_for_numbers_from_there(store: Store, reader: Client) -> None:
+    """Kafka had deleted offsets 0 to 5, and with them the producer's numbers 0 to 5; number 10 did not arrive."""
+    store.put("events", seed.EVENTS[6:], "agent.events", 6)
+    late = [msgspec.structs.replace(ranges(6, 8, 3), begin_offset=6), msgspec.structs.replace(ranges(9, 11, 3), begin_offset=6)]
+    store.put("ranges", late)
+    told = prove(Told(6, 12), reader, 0)
+    assert told.holds
+    assert told.since == {EVENTS: 6}
+    store.put("ranges", [msgspec.structs.replace(ranges(12, 12, 0, copied=["a"], number=13), begin_offset=6)])
+    (hole,) = prove(Told(6, 13), reader, 0).problems
+    assert (hole.what, hole.reason) == ("hole", "1 records of c-1 never arrived")
 
 
 def test_the_command_says_what_it_proved(capsys: pytest.CaptureFixture[str], store: Store, reader: Client) -> None:

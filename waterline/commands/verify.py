@@ -36,6 +36,7 @@ def completeness(
             proof = prove(kafka, client, wait, lambda left: status.update(f"{left:,} offsets in flight"))
     if as_json:
         told = {"proven": proof.holds, "topics": proof.lines, "problems": [asdict(one) for one in proof.problems]}
+        told |= {"never_read": proof.never_read, "not_read_yet": sum(proof.in_flight.values())}
         typer.echo(show.as_json(told))
     else:
         show_proof(show.console(), proof)
@@ -48,9 +49,25 @@ def show_proof(console: Console, proof: Proof) -> None:
     show.print_rows(console, columns, proof.lines, whole=True)
     for problem in proof.problems:
         console.print(f"[red]{problem}[/]", highlight=False)
+    console.print(summary(proof), highlight=False)
+    if proof.since:
+        topics = ", ".join(sorted({topic for topic, _ in proof.since}))
+        console.print(f"[dim]from the first offset that Kafka still had when the ledger began: {topics}[/]", highlight=False)
+
+
+def summary(proof: Proof) -> str:
+    """One line. What was not read is neither missing nor there: it is not proven."""
     missing = sum(line["missing"] for line in proof.lines)
     duplicates = sum(line["duplicates"] for line in proof.lines)
     flying = sum(proof.in_flight.values())
-    verdict = "[green]proven[/]" if proof.holds else f"[bold red]not proven, {len(proof.problems)} problems[/]"
-    later = f"; {flying:,} offsets are in flight and not judged" if flying and proof.holds else ""
-    console.print(f"{verdict}: {missing} missing, {duplicates} duplicates{later}", highlight=False)
+    counted = [f"{missing:,} missing", f"{duplicates:,} duplicates"] if proof.lines else []
+    counted += [f"{proof.never_read:,} offsets never read"] if proof.never_read else []
+    counted += [f"{flying:,} offsets not read yet"] if flying else []
+    if not proof.holds:
+        count = len(proof.problems)
+        verdict = f"[bold red]not proven, {count} problem{'' if count == 1 else 's'}[/]"
+    elif flying:
+        verdict = "[yellow]proven as far as it is read, not beyond[/]"
+    else:
+        verdict = "[green]proven[/]"
+    return f"{verdict}{': ' if counted else ''}{', '.join(counted)}"
