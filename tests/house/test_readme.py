@@ -60,6 +60,14 @@ def test_the_demo_holds_and_holds_again(shell: Shell) -> None:
             assert re.search(rf"^question {number}: waterline ask", said, re.MULTILINE)
         assert "the demo holds" in said
     assert seconds < AGAIN_S
+    lines = re.findall(r"^    (\S.*)$", said.partition("What next")[2], re.MULTILINE)
+    up, sessions, questions, calls, accepted, _, proof, down = map(shell, lines)
+    assert "waterline down --data-dir" in up
+    assert all("; complete" in answer for answer in (sessions, calls))
+    assert "decision_calls" in questions
+    assert '"accepted":1' in accepted
+    assert "proven: 0 missing, 0 duplicates" in proof
+    assert "ended: collector" in down
 
 
 @pytest.mark.timeout(300)

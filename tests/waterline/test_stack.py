@@ -108,7 +108,7 @@ def test_up_status_and_down_agree(running: tuple[subprocess.Popen[bytes], StackS
             [*WATERLINE, "up", *way, "--data-dir", str(tmp_path)], capture_output=True, text=True, check=False
         )
         assert second.returncode == 1
-        assert f"already runs on {tmp_path} (pid {process.pid}); see `waterline status`" in second.stdout
+        assert f"already runs on {tmp_path} (pid {process.pid}); see `waterline status --data-dir {tmp_path}`" in second.stdout
     down = subprocess.run([*WATERLINE, "down", "--data-dir", str(tmp_path)], capture_output=True, text=True, check=True)
     assert down.stdout == "ended: kafka\n"
     assert process.wait(10) == 0

@@ -1,6 +1,8 @@
 """`waterline demo`: the whole pipeline on this machine, fed with recorded agent runs, asked, proven, and stopped again."""
 
+import shlex
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ import typer
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import KafkaException
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from waterline import show
@@ -37,14 +40,20 @@ WIDTH = 160
 """Columns when the output is no terminal."""
 
 NEXT = """
-[bold]What next[/]  The data of this demo stays in {home}.
-  waterline up                                    start the pipeline, and leave it running
-  waterline replay-runs                           send it these runs, from another terminal
-  waterline ask sessions                          ask; [bold]waterline questions[/] lists what can be asked
-  waterline ask decision_calls -p decision={decision}
-  waterline verify completeness                   prove again that nothing was lost
-  curl {collector}/v1/events -d '{{"kind":"tool_call","ts":"{now}","agent":"mine","tool":"search","decision_key":"d-1"}}'
-  OTEL_EXPORTER_OTLP_ENDPOINT={collector} your-agent     anything that speaks OpenTelemetry, code untouched
+[bold]What next[/]  The data of this demo stays in {home}. Each of these lines can be pasted as it is.
+start the pipeline on it, and leave it running:
+    {waterline} up --detach{there}
+ask; the second line lists what can be asked:
+    {waterline} ask sessions{there}
+    {waterline} questions
+    {waterline} ask decision_calls -p {decision}{there}
+send an event of your own, and the runs once more; a copy of what is there is not stored again:
+    curl {collector}/v1/events -d '{{"kind":"tool_call","ts":"{now}","agent":"mine","tool":"search","decision_key":"d-1"}}'
+    {waterline} replay-runs{there}
+prove again that nothing was lost, and end it:
+    {waterline} verify completeness --wait 30{there}
+    {waterline} down{there}
+An agent that speaks OpenTelemetry needs no more than OTEL_EXPORTER_OTLP_ENDPOINT={collector}
 """
 
 
@@ -88,14 +97,36 @@ def demo(
         console.print(f"[bold red]demo:[/] {error}", highlight=False)
         raise typer.Exit(1) from error
     usual, now = Settings(), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    collector = f"http://{usual.collector_host}:{usual.collector_port}"
-    console.print(NEXT.format(home=home, decision=decision, collector=collector, now=now), soft_wrap=True)
+    told = NEXT.format(
+        home=escape(str(home)),
+        waterline=escape(as_called(sys.argv[0])),
+        there=escape(f" --data-dir {shlex.quote(from_here(home))}"),
+        decision=escape(shlex.quote(f"decision={decision}")),
+        collector=f"http://{usual.collector_host}:{usual.collector_port}",
+        now=now,
+    )
+    console.print(told, soft_wrap=True)
+
+
+def as_called(program: str) -> str:
+    """What to type in this shell to run this program again."""
+    path = Path(program)
+    if path.suffix == ".py":
+        return f"{shlex.quote(from_here(Path(sys.executable)))} -m waterline"
+    if (found := shutil.which(path.name)) and Path(found).absolute() == path.absolute():
+        return path.name
+    return shlex.quote(from_here(path.absolute()))
+
+
+def from_here(path: Path) -> str:
+    """A path from the current directory when it lies below, else the whole."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def clear(home: Path, keep: bool) -> None:
     """An empty directory for the demo. Raises `Failed` rather than throw away what is not its own."""
     if state.running(home):
-        raise Failed(f"a stack runs on {home}; end it with `waterline down`, or use another --data-dir")
+        raise Failed(f"a stack runs on {home}; end it with `waterline down{state.option(home)}`, or use another --data-dir")
     if home.exists() and any(home.iterdir()) and not keep:
         if not (home / MARK).exists():
             raise Failed(f"{home} holds something that no demo made; use another --data-dir, or --keep to add to it")

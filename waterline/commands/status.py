@@ -46,7 +46,7 @@ def status(
         typer.echo(
             json.dumps({"running": False, "data_dir": str(home)})
             if as_json
-            else f"no stack runs on {home}; `waterline up` starts one"
+            else f"no stack runs on {home}; `waterline up{state.option(home)}` starts one"
         )
         raise typer.Exit(3)
     rows = [look(part) for part in running.parts]

@@ -14,12 +14,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from waterline import show
 from waterline.schemas.settings import Settings
 from waterline.stack import Stack, StackError, state
 from waterline.stack.parts import BY_NAME, NAMES, choose
 from waterline.stack.process import ASK_S, tail
 
-OUT = Console(highlight=False, soft_wrap=True, markup=False)
+OUT = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else show.NO_TERMINAL)
 
 
 class Ended(BaseException):
@@ -118,7 +119,8 @@ def start_detached(home: Path, names: list[str], free_ports: bool) -> None:
         OUT.print(tail(log, 40))
         raise typer.Exit(1)
     OUT.print(log.read_text().rstrip())
-    OUT.print(f"runs as pid {child.pid}; `waterline status` shows it, `waterline down` ends it")
+    there = state.option(home)
+    OUT.print(f"runs as pid {child.pid}; `waterline status{there}` shows it, `waterline down{there}` ends it")
 
 
 def addresses(stack: Stack) -> Table:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shlex
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 import psutil
 
 from waterline.schemas.errors import ErrorCode, Permanent
+from waterline.schemas.settings import Settings
 
 END_S = 20.0
 ASK_S = 0.1
@@ -100,10 +102,17 @@ def running(data_dir: Path) -> StackState | None:
     return state if state and state.alive else None
 
 
+def option(data_dir: Path) -> str:
+    """What a command needs to be told so that it finds this directory; empty when it does by itself."""
+    usual = Settings().data_dir.absolute()
+    return "" if data_dir.absolute() == usual else f" --data-dir {shlex.quote(str(data_dir))}"
+
+
 def taken(data_dir: Path, holder: StackState | None) -> str:
     """What to tell someone who wants to start another stack there."""
     who = f" (pid {holder.pid})" if holder else ""
-    advice = "see `waterline status`, end it with `waterline down`, or use another --data-dir"
+    there = option(data_dir)
+    advice = f"see `waterline status{there}`, end it with `waterline down{there}`, or use another --data-dir"
     return f"a stack already runs on {data_dir}{who}; {advice}"
 
 
