@@ -94,7 +94,8 @@ def demo(
             say("[green]the demo holds[/]: every count is the recording's own, nothing is missing, nothing is there twice")
         say("everything is stopped")
     except (Failed, StackError, state.InUse, Refused, KafkaException, WaterlineError, ValueError, OSError) as error:
-        console.print(f"[bold red]demo:[/] {error}", highlight=False)
+        why = error.reason if isinstance(error, WaterlineError) else str(error)
+        console.print(f"[bold red]demo:[/] {escape(why)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     usual, now = Settings(), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     told = NEXT.format(

@@ -97,7 +97,7 @@ def start_detached(home: Path, names: list[str], free_ports: bool) -> None:
         holder = state.running(home)
         log.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise state.Unusable(home, state.why_not(error)) from error
+        raise state.Unusable(home, error) from error
     if holder:
         OUT.print(f"up: {state.taken(home, holder)}", style="red")
         raise typer.Exit(1)

@@ -25,7 +25,9 @@ class InUse(Exception):
 class Unusable(Permanent):
     """The data directory cannot be used. The message says why, and what to do."""
 
-    def __init__(self, data_dir: Path, why: str) -> None:
+    def __init__(self, data_dir: Path, error: OSError) -> None:
+        file = isinstance(error, NotADirectoryError | FileExistsError)
+        why = "it, or one above it, is a file" if file else why_not(error)
         reason = f"the data directory {data_dir} cannot be used: {why}; name another by --data-dir or WATERLINE_DATA_DIR"
         super().__init__(ErrorCode.INVALID_PARAMETER, reason)
 
@@ -82,7 +84,7 @@ def read(data_dir: Path) -> StackState | None:
     except (FileNotFoundError, msgspec.DecodeError):
         return None
     except OSError as error:
-        raise Unusable(data_dir, why_not(error)) from error
+        raise Unusable(data_dir, error) from error
 
 
 def why_not(error: OSError) -> str:
@@ -129,7 +131,7 @@ class Lock:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             file = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise Unusable(self.data_dir, why_not(error)) from error
+            raise Unusable(self.data_dir, error) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
