@@ -19,7 +19,7 @@ PARENT = """
 import os, subprocess, sys
 launch, way, *command = sys.argv[1:]
 fd = -1 if way == "kernel" else os.pipe()[0]
-child = subprocess.Popen([sys.executable, "-I", "-S", launch, str(os.getpid()), str(fd), *command],
+child = subprocess.Popen([sys.executable, "-I", "-S", launch, str(os.getpid()), str(fd), "0", *command],
                          pass_fds=() if fd < 0 else (fd,), start_new_session=True, stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
@@ -45,7 +45,8 @@ def test_a_child_dies_with_a_parent_that_was_killed(way: str) -> None:
 def test_the_watching_launcher_hands_on_signals_and_the_exit_code(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     code = "import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print('up', flush=True); signal.pause()"
-    command = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(reading), sys.executable, "-I", "-S", "-c", code]
+    launcher = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(reading), "0"]
+    command = [*launcher, sys.executable, "-I", "-S", "-c", code]
     with subprocess.Popen(command, pass_fds=(reading,), start_new_session=True, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()
@@ -53,6 +54,20 @@ def test_the_watching_launcher_hands_on_signals_and_the_exit_code(tmp_path: Path
         assert process.wait(10) == 7
     os.close(reading)
     os.close(writing)
+
+
+def test_a_child_stands_back_as_far_as_it_is_told(tmp_path: Path) -> None:
+    child = Child("part", SLEEPER, tmp_path / "part.log", nice=5)
+    child.start()
+    try:
+        child.wait_until(lambda: "up" in child.tail(), time.monotonic() + 10)
+        assert child.process
+        assert psutil.Process(child.process.pid).nice() == min(19, os.nice(0) + 5)
+        group = Path(f"/proc/{child.process.pid}/autogroup")
+        if group.exists() and group.read_text().strip():
+            assert group.read_text().split()[-1] == "5"
+    finally:
+        child.kill()
 
 
 def test_a_process_that_ends_before_it_answers_is_reported_with_its_log(tmp_path: Path) -> None:

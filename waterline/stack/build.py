@@ -24,7 +24,7 @@ def child(part: Part, settings: Settings, special: Mapping[str, str], progress: 
     if part.name == "kafka":
         return _kafka(settings, progress)
     environment = addresses.inherited(addresses.environment(settings)) | _name(part, settings) | dict(special)
-    return Child(part.name, [sys.executable, "-m", part.module], log_of(settings, part.name), environment)
+    return Child(part.name, [sys.executable, "-m", part.module], log_of(settings, part.name), environment, nice=part.nice)
 
 
 def _name(part: Part, settings: Settings) -> dict[str, str]:

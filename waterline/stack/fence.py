@@ -33,7 +33,7 @@ def killed(data: Path) -> bool:
 def fence(controller: list[str], log: Path) -> bool:
     """Whether the controller said that it fenced. It is asked to end, since it says so before it is written."""
     log.unlink(missing_ok=True)
-    bound = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), "-1"] if sys.platform == "linux" else []
+    bound = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), "-1", "0"] if sys.platform == "linux" else []
     child = subprocess.Popen([*bound, *controller])
     try:
         return _wait(child, log)

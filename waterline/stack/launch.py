@@ -1,6 +1,6 @@
 """Runs one command that must not outlive the process that started it, however that one dies.
 
-    python launch.py PARENT FD COMMAND...
+    python launch.py PARENT FD NICE COMMAND...
 
 On Linux the kernel is asked to kill this process when its parent is gone, and the command then takes its place: same pid,
 nothing in between. Elsewhere this process stays, runs the command in its own process group, and kills the group as soon as
@@ -35,6 +35,16 @@ def raise_limits() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def yield_to_others(nice: int) -> None:
+    """Linux weighs sessions (autogroups) first, so the number of the process alone says nothing to those in other sessions."""
+    os.nice(nice)
+    try:
+        with open("/proc/self/autogroup", "w") as group:
+            group.write(str(nice))
+    except OSError:  # no Linux, or one without autogroups, where the number of the process is what counts
+        pass
+
+
 def watch(fd: int, command: list[str]) -> int:
     import subprocess
     import threading
@@ -52,8 +62,10 @@ def watch(fd: int, command: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> None:
-    parent, fd, command = int(arguments[0]), int(arguments[1]), arguments[2:]
+    (parent, fd, nice), command = map(int, arguments[:3]), arguments[3:]
     raise_limits()
+    if nice:
+        yield_to_others(nice)
     if fd < 0:
         die_with(parent)
         os.execvp(command[0], command)

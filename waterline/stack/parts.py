@@ -15,7 +15,7 @@ MIGRATE = "waterline.connectors.stores.clickhouse.migrate"
 @dataclass(frozen=True, slots=True)
 class Part:
     """`stage`: parts of one stage start together. `settings`: its addresses, the first of which is the one people use.
-    `advice`: what to do when it does not start."""
+    `advice`: what to do when it does not start. `nice`: see process.Child; what is computed can wait for what comes in."""
 
     name: str
     meaning: str
@@ -23,6 +23,7 @@ class Part:
     settings: tuple[str, ...]
     module: str = ""
     advice: str = ""
+    nice: int = 0
 
     def url(self, settings: Settings) -> str:
         """The address people use."""
@@ -57,7 +58,7 @@ PARTS: tuple[Part, ...] = (
         "waterline.connectors.stores.clickhouse.front",
     ),
     Part("sink", "Kafka -> ClickHouse, each row once", 1, ("sink_metrics_port",), "waterline.connectors.stores.clickhouse"),
-    Part("streams", "decisions and their cost", 1, ("streams_metrics_port",), "waterline.streams"),
+    Part("streams", "decisions and their cost", 1, ("streams_metrics_port",), "waterline.streams", nice=5),
     Part(
         "collector",
         "OTLP and JSON -> Kafka",

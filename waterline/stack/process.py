@@ -34,7 +34,8 @@ def _lifeline() -> int:
 
 
 class Child:
-    """`environment` is all the command gets to see; none = this process's. One owner starts, watches and stops it."""
+    """`environment` is all the command gets to see; none = this process's. `nice`: how far it stands back when there is too
+    little CPU, 0 to 19. One owner starts, watches and stops it."""
 
     def __init__(
         self,
@@ -44,10 +45,12 @@ class Child:
         environment: Mapping[str, str] | None = None,
         *,
         also: Path | None = None,
+        nice: int = 0,
     ) -> None:
         self.name = name
         self.command = list(command)
         self.log = log
+        self.nice = nice
         self.environment = dict(os.environ if environment is None else environment)
         self._logs = [log, also] if also else [log]
         self._begun = dict.fromkeys(self._logs, 0)
@@ -64,7 +67,7 @@ class Child:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         fd = _lifeline()
-        launcher = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(fd)]
+        launcher = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(fd), str(self.nice)]
         with self.log.open("ab") as out:
             return subprocess.Popen(
                 [*launcher, *self.command],
