@@ -238,7 +238,7 @@ def test_a_table_that_is_gone_is_named(capsys: pytest.CaptureFixture[str], store
     told = prove(Told(0, 12), reader, 0)
     assert [one.what for one in told.problems] == ["missing tables"]
     printed = said(capsys, told)
-    assert f"{reader.database}.events. What was stored there is gone" in " ".join(printed.split())
+    assert f"missing tables: {reader.database}.events: made once and gone" in " ".join(printed.split())
     assert "not proven, 1 problem\n" in printed
 
 

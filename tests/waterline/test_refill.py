@@ -103,8 +103,9 @@ def test_a_lost_store_and_a_lost_table_are_filled_again(jars: None, tmp_path: Pa
         # one table is lost: it is not made again in silence
         events = f"{stack.settings.clickhouse_database}.events"
         httpx.post(stack.clickhouse, content=f"DROP TABLE {events} SYNC").raise_for_status()
-        assert f"missing, though made before: {events}." in run(stack, "verify", "completeness", code=1)
-        with pytest.raises(ProvisionError, match=f"missing, though made before: {re.escape(events)}"):
+        assert f"missing tables: {events}: made once and gone" in run(stack, "verify", "completeness", code=1)
+        assert f"missing tables: {events}: made once and gone" in run(stack, "status", "--json", code=1)
+        with pytest.raises(ProvisionError, match=f"{re.escape(events)}: made once and gone"):
             stack.migrate()
         stack.stop("sink")
         told = run(stack, "refill")
@@ -115,3 +116,4 @@ def test_a_lost_store_and_a_lost_table_are_filled_again(jars: None, tmp_path: Pa
         assert contents(stack) == before
         assert (lines["agent.events"]["missing"], lines["agent.events"]["duplicates"]) == (0, 0)
         assert "nothing is lost" in run(stack, "refill")
+        assert "missing" not in run(stack, "status", "--json")

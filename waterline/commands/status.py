@@ -1,6 +1,8 @@
 """`waterline status`: what runs, whether it is ready, and why not."""
 
 import json
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,7 @@ import typer
 from rich.text import Text
 
 from waterline import show
+from waterline.schemas.errors import Transient
 from waterline.schemas.settings import Settings
 from waterline.stack import health, kafka, state
 
@@ -50,6 +53,9 @@ def status(
         )
         raise typer.Exit(3)
     rows = [look(part) for part in running.parts]
+    for row in rows:
+        if row.part == "front" and row.ready and (gone := missing(row.url, running.environment)):
+            row.ready, row.why = False, gone
     if as_json:
         whole = {"running": True, "pid": running.pid, "ready": running.ready, "data_dir": str(home)}
         typer.echo(json.dumps(whole | {"environment": running.environment, "parts": [asdict(row) for row in rows]}, indent=2))
@@ -57,6 +63,20 @@ def status(
         show.print_table(show.console(), HEAD, [cells(row) for row in rows])
     if not running.ready or not all(row.ready for row in rows):
         raise typer.Exit(1)
+
+
+def missing(url: str, environment: Mapping[str, str]) -> str:
+    """What the store once had and has no more, with what to do; empty when all is there or it does not answer now."""
+    from waterline.connectors.stores.clickhouse.client import connect
+    from waterline.proof import missing as missing_from
+
+    given = {name.removeprefix("WATERLINE_").lower(): value for name, value in environment.items()}
+    config = Settings.model_validate(given | {"clickhouse": url})
+    try:
+        with closing(connect(config)) as client:
+            return "; ".join(f"{one.what}: {one.reason}" for one in missing_from(client))
+    except Transient:
+        return ""
 
 
 def look(part: state.PartState) -> Row:

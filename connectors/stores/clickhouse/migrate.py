@@ -131,9 +131,9 @@ def refusal(target: Target, tables: Sequence[str]) -> str:
     """What to say about tables that are lost."""
     named = ", ".join(f"{target.database}.{name}" for name in tables)
     return (
-        f"missing, though made before: {named}. What was stored there is gone; Kafka still has its part of it. Stop the sink"
+        f"{named}: made once and gone, with all that was stored there. Kafka still has its part of it: stop the sink"
         " (`waterline up --only kafka,front,streams,collector` starts the rest) and run `waterline refill`,"
-        " which makes them anew and has the sink fill them again"
+        " which makes the tables anew and has the sink fill them again"
     )
 
 
