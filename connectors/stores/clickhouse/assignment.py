@@ -4,10 +4,11 @@ A partition is taken over by what its committed metadata says, and given up with
 open plan, and with it the only way to repeat the range exactly.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
-from typing import cast
+from typing import TypeVar, cast
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -23,9 +24,38 @@ from waterline.schemas.faults import Guard, without
 from waterline.schemas.settings import Settings
 
 ASK_S = 10.0
+AGAIN_S = 0.1
 SHOWN = 5
 
+Answer = TypeVar("Answer")
+
 log = structlog.get_logger()
+
+
+def insist(consumer: Consumer, ask: Callable[[], Answer | None], what: str) -> Answer:
+    """Asks until it is answered: to begin elsewhere than at the right position would be to lose or repeat.
+
+    The topics are asked for in between, since librdkafka believes for five minutes what a broker said of them that had just come
+    back and did not know them yet.
+    """
+    reason = ""
+    while True:
+        try:
+            if (answer := ask()) is not None:
+                return answer
+        except KafkaException as error:
+            if reason != error.args[0].str():
+                reason = error.args[0].str()
+                log.warning("Kafka does not say, asking again", what=what, reason=reason)
+        _refresh(consumer)
+        time.sleep(AGAIN_S)
+
+
+def _refresh(consumer: Consumer) -> None:
+    try:
+        consumer.list_topics(timeout=ASK_S)
+    except KafkaException as error:
+        log.debug("cannot read metadata", reason=error.args[0].str())
 
 
 class Assignment:
@@ -68,12 +98,7 @@ class Assignment:
         log.info("assigned", partitions=len(given), open_plans=sum(bool(p.forced) for p in self.partitions.values()))
 
     def _committed(self, given: list[TopicPartition]) -> list[TopicPartition]:
-        """Asked until it is answered: to begin elsewhere than at the committed position would be to lose or repeat."""
-        while True:
-            try:
-                return self._consumer.committed(given, timeout=ASK_S)
-            except KafkaException as error:
-                log.warning("cannot read committed positions, will try again", reason=error.args[0].str())
+        return insist(self._consumer, lambda: self._consumer.committed(given, timeout=ASK_S), "committed positions")
 
     def _take_over(self, committed: TopicPartition) -> Partition:
         lane = Lane(committed.topic, committed.partition)
@@ -197,12 +222,7 @@ class Assignment:
         return held.begin - wanted
 
     def _asked(self, lane: Lane) -> Held:
-        while True:
-            try:
-                if known := self._watermarks(lane, cached=False):
-                    return known
-            except KafkaException as error:
-                log.warning("cannot read offsets, will try again", lane=str(lane), reason=error.args[0].str())
+        return insist(self._consumer, lambda: self._watermarks(lane, cached=False), f"offsets of {lane}")
 
     def held(self, lane: Lane) -> Held:
         """What Kafka holds, as last heard."""
