@@ -35,6 +35,9 @@ class Contender(Struct):
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as connection:
             return int(connection.execute("SELECT count(*) FROM spans").fetchone()[0])
 
+    def rest(self) -> None:
+        """Nothing is waited for that it may still do."""
+
     def cpu_seconds(self) -> float:
         """Of the process and its children so far."""
         root = psutil.Process(self.pid)
