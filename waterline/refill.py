@@ -34,6 +34,8 @@ from waterline.schemas.topics import STORED, Topic
 ASK_S = 30.0
 LOOK_AGAIN_S = 0.5
 ANEW = f"{RANGES}_anew"
+Known = tuple[int, int, int]
+"""Of a partition in the ledger: its first offset, the one after its last, and the first of its newest range."""
 NAMES = (*(topic.table for topic in STORED), RANGES)
 """What can be refilled. The ledger has no topic of its own: it is written with the rows of all of them."""
 LARGE = {"max_table_size_to_drop": 0}
@@ -81,13 +83,13 @@ def look(client: Client, target: Target, held: Held, committed: Mapping[Lane, in
         topics = tuple(topic for topic in STORED if topic.table in names)
         kept = {lane: held[lane] for topic in topics for lane in held if lane[0] == topic.name}
         older = {topic.table: _older(client, target, topic, kept) for topic in topics if topic.table in there}
-    gone = {lane: (known.get(lane, (0, 0))[0], begin - 1) for lane, (begin, _) in kept.items()}
+    gone = {lane: (known.get(lane, (0, 0, 0))[0], begin - 1) for lane, (begin, _) in kept.items()}
     gone = {lane: (first, last) for lane, (first, last) in gone.items() if first <= last}
     return Refill(topics, ledger, kept, gone, {table: rows for table, rows in older.items() if rows})
 
 
 def _lost(
-    client: Client, target: Target, there: Iterable[str], known: Held, held: Held, committed: Mapping[Lane, int]
+    client: Client, target: Target, there: Iterable[str], known: Mapping[Lane, Known], held: Held, committed: Mapping[Lane, int]
 ) -> set[str]:
     """Tables that are gone, and those without a row at offsets that the sink has read and Kafka keeps, but the ledger does not
     know. (Where there are rows, the ledger has forgotten by age.)"""
@@ -97,17 +99,21 @@ def _lost(
     for topic in STORED:
         for lane in held:
             if lane[0] == topic.name and topic.table not in names:
-                spans = _unknown(held[lane], known.get(lane), committed.get(lane, 0))
+                spans = _unknown(held[lane], known.get(lane), committed.get(lane))
                 if any(not _stored(client, target, topic, lane, *span) for span in spans):
                     names.add(topic.table)
     return names
 
 
-def _unknown(held: tuple[int, int], known: tuple[int, int] | None, committed: int) -> list[tuple[int, int]]:
-    """Offsets (first, and the one after the last) that were read, below and above those that the ledger knows."""
+def _unknown(held: tuple[int, int], known: Known | None, committed: int | None) -> list[tuple[int, int]]:
+    """Offsets (first, and the one after the last) that were read, below and above those that the ledger knows; and those that it
+    knows, but a refill that was broken off is to have read again: its position is more than one range behind."""
     begin, end = held
-    first, following = known or (begin, begin)
-    spans = [(begin, first), (max(begin, following), min(committed, end))]
+    first, following, newest = known or (begin, begin, begin)
+    read = begin if committed is None else committed
+    spans = [(begin, first), (max(begin, following), min(read, end))]
+    if committed is not None and (committed < newest or committed == first):
+        spans.append((max(begin, committed), following))
     return [(low, high) for low, high in spans if low < high]
 
 
@@ -120,10 +126,10 @@ def _stored(client: Client, target: Target, topic: Topic, lane: Lane, low: int, 
     return int(rows[0][0])
 
 
-def _ledger(client: Client, target: Target) -> dict[Lane, tuple[int, int]]:
-    """The first offset in the ledger and the one after the last."""
-    query = f"SELECT topic, partition, min(first), max(last) + 1 FROM {target.database}.{RANGES} GROUP BY topic, partition"
-    return {(str(topic), int(at)): (int(first), int(after)) for topic, at, first, after in client.query(query).result_rows}
+def _ledger(client: Client, target: Target) -> dict[Lane, Known]:
+    query = f"SELECT topic, partition, min(first), max(last) + 1, max(first) FROM {target.database}.{RANGES} GROUP BY ALL"
+    found = client.query(query).result_rows
+    return {(str(topic), int(at)): (int(first), int(after), int(newest)) for topic, at, first, after, newest in found}
 
 
 def _older(client: Client, target: Target, topic: Topic, kept: Held) -> int:
