@@ -137,7 +137,8 @@ def test_events_follow_merges_to_the_end(reader: Client, store: seed.Store) -> N
     events = [seed.event(f"e-{key}", 0, Kind.STEP, tenant="merged", decision_key=key) for key in keys]
     events.append(seed.event("e-T", 0, Kind.OUTCOME, tenant="merged", decision_key="", decision_id="T-9"))
     store.put("events", events, "agent.events", 5000)
-    found = dict(reader.query("SELECT event_id, decision FROM decision_events WHERE tenant = 'merged'").result_rows)
+    rows = reader.query("SELECT event_id, decision FROM decision_events WHERE tenant = 'merged'").result_rows
+    found: dict[str, str] = {row[0]: row[1] for row in rows}
     ends = {"e-m0": "m9", "e-m5": "m9", "e-m9": "m9", "e-T": "m9", "e-z199": "z200"}
     ends |= dict.fromkeys(("e-c1", "e-c2", "e-c3", "e-a0"), "c1")
     assert {key: found[key] for key in ends} == ends
