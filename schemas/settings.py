@@ -41,6 +41,13 @@ class Settings(BaseSettings):
     clickhouse_ssl_ca: str = Field("", description="file with the CA that signed the server's certificate")
     clickhouse_cluster: str = Field("", description="cluster name; empty = single node")
 
+    # health
+    health_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address every process binds its health and metrics port to, without TLS or credential; 0.0.0.0 = all",
+    )
+
     # collector
     collector_host: str = Field("127.0.0.1", description="address the collector binds; off loopback a key is required")
     collector_port: int = Field(4318, ge=0, le=65535, description="OTLP/HTTP and JSON port")

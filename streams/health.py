@@ -1,22 +1,25 @@
 """What the worker says of itself over HTTP: /healthz (alive and moving), /readyz (every owned partition is at work, or why
 not, one reason a line) and /metrics."""
 
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-HOST = "127.0.0.1"
-
 Reasons = Callable[[], Sequence[str]]
 
 
-def serve(port: int, alive: Reasons, ready: Reasons, registry: CollectorRegistry) -> ThreadingHTTPServer:
+def serve(port: int, alive: Reasons, ready: Reasons, registry: CollectorRegistry, host: str = "127.0.0.1") -> ThreadingHTTPServer:
     """Answers in a thread of its own, so that it still does when the event loop hangs. Port 0 takes a free one.
 
     Raises SystemExit with the reason when the port is taken.
     """
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -40,9 +43,8 @@ def serve(port: int, alive: Reasons, ready: Reasons, registry: CollectorRegistry
             """Probes are not news."""
 
     try:
-        server = ThreadingHTTPServer((HOST, port), Handler)
+        server = Server((host, port), Handler)
     except OSError as error:
-        raise SystemExit(f"streams: cannot listen on {HOST}:{port}: {error.strerror}") from error
-    server.daemon_threads = True
+        raise SystemExit(f"streams: cannot listen on {host}:{port}: {error.strerror}") from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

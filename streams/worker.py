@@ -75,7 +75,8 @@ class Worker:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        serve(self.settings.streams_metrics_port, self.watch.alive, self.watch.ready, self.meters.registry)
+        port, host = self.settings.streams_metrics_port, self.settings.health_host
+        serve(port, self.watch.alive, self.watch.ready, self.meters.registry, host)
         beat = asyncio.create_task(self.watch.beat())
         waiting = asyncio.create_task(self._prepare())
         await asyncio.wait({waiting, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)

@@ -62,6 +62,13 @@ def test_health_is_asked_where_the_parts_tell_it() -> None:
         assert part.ready_url(Settings()) in SERVICES[name]["healthcheck"]["test"][-1]
 
 
+def test_metrics_can_be_scraped_from_another_container_and_not_from_outside() -> None:
+    for name, part in OURS.items():
+        assert SERVICES[name]["environment"]["WATERLINE_HEALTH_HOST"] == "0.0.0.0"
+        port = getattr(Settings(), part.settings[-1])
+        assert not [published for published in SERVICES[name].get("ports", []) if published.endswith(f":{port}")]
+
+
 def test_the_collectors_doors_are_open_on_loopback_only() -> None:
     settings = Settings()
     wanted = [f"127.0.0.1:{port}:{port}" for port in (settings.collector_port, settings.collector_grpc_port)]

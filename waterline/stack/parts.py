@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from waterline.schemas.settings import Settings
 
 MIGRATE = "waterline.connectors.stores.clickhouse.migrate"
+ANY = ("0.0.0.0", "::")
+"""What a process binds to be reached on every address, loopback among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Part:
             return ""
         if self.name == "front":
             return f"{settings.clickhouse}/ping"
-        return f"http://127.0.0.1:{getattr(settings, self.settings[-1])}/readyz"
+        host = "127.0.0.1" if settings.health_host in ANY else settings.health_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{getattr(settings, self.settings[-1])}/readyz"
 
 
 PARTS: tuple[Part, ...] = (

@@ -62,7 +62,7 @@ async def serve(settings: Settings) -> None:
     keys.load()
     doors = Doors(keys, settings)
     door = bind(settings.collector_host, settings.collector_port, "collector_port")
-    probe = bind("127.0.0.1", settings.collector_metrics_port, "collector_metrics_port")
+    probe = bind(settings.health_host, settings.collector_metrics_port, "collector_metrics_port")
     publisher = Publisher(
         dict(kafka_config(settings)),
         instance(),

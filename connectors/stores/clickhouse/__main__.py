@@ -21,10 +21,11 @@ def main() -> None:
     sink = Sink(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sink.stop.set())
+    host, port = config.health_host, config.sink_metrics_port
     try:
-        health = Health(config.sink_metrics_port, lambda: time.monotonic() - sink.turned < STALE_S, sink.unready, sink.meters)
+        health = Health(port, lambda: time.monotonic() - sink.turned < STALE_S, sink.unready, sink.meters, host)
     except OSError as error:
-        raise SystemExit(f"sink: cannot listen on port {config.sink_metrics_port}: {error.strerror}") from error
+        raise SystemExit(f"sink: cannot listen on {host}:{port}: {error.strerror}") from error
     try:
         sink.run()
     except Fenced as error:

@@ -1,5 +1,6 @@
 """What the sink says of itself: /healthz (the process turns), /readyz (it does its work, or why not), /metrics."""
 
+import socket
 import threading
 from collections import Counter as Count
 from collections.abc import Callable, Iterable
@@ -69,7 +70,14 @@ class Meters:
 class Health:
     """Answers on its own thread. `alive` and `unready` are asked each time; reasons go out as lines of text."""
 
-    def __init__(self, port: int, alive: Callable[[], bool], unready: Callable[[], list[str]], meters: Meters) -> None:
+    def __init__(
+        self,
+        port: int,
+        alive: Callable[[], bool],
+        unready: Callable[[], list[str]],
+        meters: Meters,
+        host: str = "127.0.0.1",
+    ) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 answers: dict[str, Callable[[], tuple[bool, bytes]]] = {
@@ -91,8 +99,11 @@ class Health:
             def log_message(self, format: str, *args: object) -> None:
                 """Probes are not news."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        self._server = Server((host, port), Handler)
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
 
