@@ -107,10 +107,16 @@ def _partial_json(name: str, intake: Intake, message: str) -> bytes:
 
 
 def lines(intake: Intake) -> Answer:
-    """Per-line verdicts: 200 when all were taken, 207 when some were, 400 when none was."""
+    """Per-line verdicts: 200 when all were taken, 207 when some were, 400 when none was; beside them what was odd about
+    events that were taken, and the id of an event that came alone."""
     verdicts = [{"index": v.index, "code": v.code, "reason": v.reason} for v in intake.refused]
     status = 200 if not verdicts else 207 if intake.accepted else 400
-    return Answer(status, orjson.dumps({"accepted": intake.accepted, "rejected": len(verdicts), "errors": verdicts}))
+    told: dict[str, Any] = {"accepted": intake.accepted, "rejected": len(verdicts), "errors": verdicts}
+    if intake.warnings:
+        told["warnings"] = list(intake.warnings)
+    if intake.only_id:
+        told["event_id"] = intake.only_id
+    return Answer(status, orjson.dumps(told))
 
 
 async def send(answer: Answer, to: Send) -> None:

@@ -7,6 +7,7 @@ import orjson
 
 from waterline.connectors.sources.collector.dialects import convert, tokens
 from waterline.connectors.sources.collector.dialects.plan import Plans, is_body
+from waterline.connectors.sources.collector.hints import Hints, refusal
 from waterline.connectors.sources.collector.intake import Intake, canonical
 from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.schemas.events import FIELDS, Event
@@ -18,13 +19,16 @@ TEXT = frozenset(
 """Fields that hold free text."""
 
 
-def records(body: bytes) -> list[Any]:
+WANTED = "an event as a JSON object with at least `ts` and `kind`"
+
+
+def records(body: bytes, wanted: str) -> list[Any]:
     """The JSON values of an array, a single object or newline-delimited JSON; a line that is not JSON is its `Permanent`.
 
-    Raises Permanent when the whole body cannot be read.
+    Raises Permanent when the whole body cannot be read, or is empty: then `wanted` tells what one record is.
     """
     if not body.strip():
-        return []
+        raise Permanent(ErrorCode.INVALID_EVENT, f"the body is empty: send {wanted}, an array of them, or one a line")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -43,8 +47,9 @@ def _line(line: bytes) -> Any:
 
 
 def take(body: bytes, intake: Intake) -> None:
-    """Take every event of a body."""
-    for record in records(body):
+    """Take every event of a body. Raises Permanent when it cannot be read at all."""
+    hints, event_id = Hints(), ""
+    for record in records(body, WANTED):
         intake.seen += 1
         if isinstance(record, Permanent):
             intake.refuse(record.code, record.reason)
@@ -52,23 +57,32 @@ def take(body: bytes, intake: Intake) -> None:
             intake.refuse(ErrorCode.INVALID_EVENT, f"an event is a JSON object, this is {type(record).__name__}")
         else:
             try:
-                _take(record, intake)
+                event_id = _take(record, intake, hints)
             except Permanent as error:
                 intake.refuse(error.code, error.reason)
+    intake.warnings.update(hints.told.keys())
+    if intake.seen == intake.accepted == 1:
+        intake.only_id = event_id
 
 
-def _take(record: dict[str, Any], intake: Intake) -> None:
+def _take(record: dict[str, Any], intake: Intake, hints: Hints) -> str:
+    """The event's id, empty when it was refused for what it says."""
     tenant = record.get("tenant")
     if tenant is not None and tenant != intake.door.tenant:
         reason = f"the event names tenant {tenant!r}, the credential is for {intake.door.tenant!r}"
         intake.refuse(ErrorCode.FORBIDDEN, reason)
-        return
+        return ""
     raw = canonical(record)
+    close: dict[str, str] = {}
     try:
-        event = _valid(record, intake)
+        _complete(record, intake)
+        close = {} if record.keys() <= FIELDS else hints.close(record)
+        event: dict[str, Any] = orjson.loads(encode_event(parse_event(orjson.dumps(record))))
     except msgspec.ValidationError as error:
-        intake.refuse(ErrorCode.INVALID_EVENT, str(error))
-        return
+        intake.refuse(ErrorCode.INVALID_EVENT, f"{error}{refusal(record, close)}")
+        return ""
+    if close:
+        hints.kept(record, close)
     if not event.get("event_id"):
         event["event_id"] = intake.record_id(raw)
     if event.get("trace_id"):
@@ -77,10 +91,12 @@ def _take(record: dict[str, Any], intake: Intake) -> None:
             event.setdefault("attributes", {})["decision_key"] = told
         event["decision_key"] = event["trace_id"]
     intake.add(event, scrub(event, intake.door.plans))
+    event_id: str = event["event_id"]
+    return event_id
 
 
-def _valid(record: dict[str, Any], intake: Intake) -> dict[str, Any]:
-    """The event as JSON values, checked against the model. Raises msgspec.ValidationError."""
+def _complete(record: dict[str, Any], intake: Intake) -> None:
+    """Put into a record what the door knows, and its provider's usage in our classes."""
     raw_usage = record.pop("usage", None) if "usage" not in FIELDS else None
     if isinstance(raw_usage, dict):
         attributes = record.setdefault("attributes", {})
@@ -92,8 +108,6 @@ def _valid(record: dict[str, Any], intake: Intake) -> dict[str, Any]:
     record["tenant"] = intake.door.tenant
     record["received_at"] = intake.received_at
     record.setdefault("source", "json")
-    event: dict[str, Any] = orjson.loads(encode_event(parse_event(orjson.dumps(record))))
-    return event
 
 
 def scrub(event: dict[str, Any], plans: Plans) -> dict[str, Any]:

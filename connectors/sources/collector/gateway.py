@@ -10,7 +10,7 @@ from waterline.schemas.errors import ErrorCode, Permanent
 
 def take(body: bytes, intake: Intake) -> None:
     """Take every payload of a body. Raises Permanent when it cannot be read at all."""
-    for record in records(body):
+    for record in records(body, "a payload of LiteLLM's `generic_api` callback"):
         intake.seen += 1
         if isinstance(record, Permanent):
             intake.refuse(record.code, record.reason)

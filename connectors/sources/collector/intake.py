@@ -40,7 +40,8 @@ class Verdict(Struct, frozen=True):
 
 
 class Intake(Struct):
-    """`accepted` counts events, `warnings` what was odd about records that were taken all the same."""
+    """`accepted` counts events, `warnings` what was odd about records that were taken all the same. `only_id` is the id of
+    the event where a request sent just one and the answer shall name it."""
 
     door: Door
     partitions: int
@@ -54,6 +55,7 @@ class Intake(Struct):
     refused: list[Verdict] = field(default_factory=list)
     warnings: Counter[str] = field(default_factory=Counter)
     bodies_dropped: int = 0
+    only_id: str = ""
     occurrences: dict[bytes, int] = field(default_factory=dict)
 
     def refuse(self, code: ErrorCode, reason: str) -> None:

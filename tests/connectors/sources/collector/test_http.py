@@ -1,6 +1,7 @@
 """What a sender meets at the HTTP door when all is well: encodings, answers in its own type, one id per record."""
 
 import gzip
+import time
 from typing import Any
 
 import httpx
@@ -11,7 +12,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
-from tests.connectors.sources.collector.conftest import Json, Running, Tap
+from tests.connectors.sources.collector.conftest import Json, Running, Start, Tap
+from waterline.connectors.sources.collector import hints
 from waterline.schemas.identity import partition_of, routing_key, span_event_id
 
 PROTOBUF = "application/x-protobuf"
@@ -119,11 +121,13 @@ def test_events_take_an_array_one_object_and_lines(collector: Running, tap: Tap)
         (orjson.dumps([event, event]), "application/json", 2),
         (orjson.dumps(event), "application/json", 1),
         (b"\n".join(orjson.dumps({**event, "sequence": n}) for n in range(3)) + b"\n", "application/x-ndjson", 3),
-        (b"", "application/x-ndjson", 0),
+        (b"[]", "application/json", 0),
     ]
     for body, kind, number in bodies:
         answer = collector.post("/v1/events", body, kind)
-        assert (answer.status_code, answer.json()) == (200, {"accepted": number, "rejected": 0, "errors": []})
+        told = answer.json()
+        assert told.pop("event_id", None) is None or number == 1
+        assert (answer.status_code, told) == (200, {"accepted": number, "rejected": 0, "errors": []})
     assert len(tap.events(6)) == 6
 
 
@@ -142,6 +146,91 @@ def test_each_line_has_its_own_verdict(collector: Running, tap: Tap) -> None:
     assert "kind" in told["errors"][1]["reason"]
     assert "ts" in told["errors"][2]["reason"]
     assert [event["event_id"] for event in tap.events(1)] == ["e-1"]
+
+
+def test_an_event_that_came_alone_is_told_its_id(collector: Running, tap: Tap) -> None:
+    event = {"ts": "2026-11-20T09:00:00Z", "kind": "step", "name": "alone"}
+    bodies: list[Any] = [event, [event], {**event, "event_id": "mine"}]
+    made, same, own = (collector.post("/v1/events", body).json()["event_id"] for body in bodies)
+    assert (made == same, own) == (True, "mine")
+    assert [line["event_id"] for line in tap.events(3)].count(made) == 2
+    assert "event_id" not in collector.post("/v1/events", [event, event]).json()
+    assert "event_id" not in collector.post("/v1/events", [event, {}]).json()
+    assert "event_id" not in collector.post("/v1/events", {"kind": "step"}).json()
+
+
+@pytest.mark.parametrize(
+    ("more", "warnings"),
+    [
+        ({"tokens_inptu": 5}, ["`tokens_inptu` is kept as a measure; did you mean `tokens_input`?"]),
+        ({"decison_key": "d"}, ["`decison_key` is kept as an attribute; did you mean `decision_key`?"]),
+        ({"decisionKey": "d"}, ["`decisionKey` is kept as an attribute; did you mean `decision_key`?"]),
+        ({"output_tokens": 5}, ["`output_tokens` is kept as a measure; did you mean `tokens_output`?"]),
+        ({"agent_id": "7"}, ["`agent_id` is kept as an attribute; did you mean `agent`?"]),
+        ({"agent_id": "7", "agent": "refunds"}, None),
+        ({"tokens_inptu": None}, None),
+        ({"shoe_size": 43, "colour": "red", "": "x", "a" * 100: "x"}, None),
+    ],
+)
+def test_a_key_close_to_a_field_is_kept_and_told(collector: Running, tap: Tap, more: Json, warnings: list[str] | None) -> None:
+    event = {"ts": "2026-11-20T09:00:00Z", "kind": "step", **more}
+    answer = collector.post("/v1/events", [event, event])
+    assert (answer.status_code, answer.json().get("warnings")) == (200, warnings)
+    (line, _) = tap.events(2)
+    kept = {**line.get("attributes", {}), **line.get("measures", {})}
+    assert kept == {key: value for key, value in more.items() if value is not None and key != "agent"}
+
+
+def test_hints_are_few_and_cost_little_however_many_keys_there_are(collector: Running) -> None:
+    slips = {f"tokens_inpu{number}": number for number in range(3000)}
+    events = [{"ts": "2026-11-20T09:00:00Z", "kind": "step", key: value} for key, value in slips.items()]
+    before = time.perf_counter()
+    answer = collector.post("/v1/events", events)
+    assert time.perf_counter() - before < 5
+    assert (answer.status_code, answer.json()["accepted"], len(answer.json()["warnings"])) == (200, 3000, hints.TOLD)
+    looked = hints.Hints()
+    for event in events:
+        looked.close(event)
+    assert len(looked._looked) == hints.KEYS
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (
+            {"ts": "2026-11-20T09:00:00Z", "kind": "guess"},
+            "Invalid enum value 'guess' - at `$.kind`; `kind` is one of model_call, tool_call, retrieval, embedding, guardrail, "
+            "step, decision, escalation, review, outcome, correction, evaluation, policy, deployment, session",
+        ),
+        (
+            {"ts": "2026-11-20T09:00:00Z", "kind": "review", "review_verdict": "yes"},
+            "Invalid enum value 'yes' - at `$.review_verdict`; `review_verdict` is one of approve, override, correct, reject",
+        ),
+        (
+            {"ts": "2026-11-20T09:00:00Z", "kidn": "step"},
+            "Object missing required field `kind`; `kidn` is no field, did you mean `kind`?",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_send_instead(collector: Running, event: Json, reason: str) -> None:
+    answer = collector.post("/v1/events", event)
+    told = {"accepted": 0, "rejected": 1, "errors": [{"index": 0, "code": "invalid_event", "reason": reason}]}
+    assert (answer.status_code, answer.json()) == (400, told)
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("/v1/events", "an event as a JSON object with at least `ts` and `kind`"),
+        ("/v1/litellm", "a payload of LiteLLM's `generic_api` callback"),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b" \n"])
+def test_an_empty_body_is_told_what_is_missing(collector: Running, path: str, wanted: str, body: bytes) -> None:
+    for kind in ("application/json", "application/x-ndjson"):
+        answer = collector.post(path, body, kind)
+        message = f"invalid_event: the body is empty: send {wanted}, an array of them, or one a line"
+        assert (answer.status_code, answer.json()) == (400, {"code": 3, "message": message, "error": "invalid_event"})
 
 
 def test_when_no_line_is_good_the_answer_is_400(collector: Running) -> None:
@@ -183,6 +272,14 @@ def test_a_line_lies_where_the_java_client_would_put_it(collector: Running, tap:
 def test_wrong_doors(collector: Running, method: str, path: str, status: int, code: str) -> None:
     answer = httpx.request(method, f"{collector.url}{path}", headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error"]) == (status, code)
+
+
+def test_the_health_port_is_bound_where_the_setting_says(start: Start) -> None:
+    made = start(wait=False, health_host="127.0.0.2")
+    made.health = made.health.replace("127.0.0.1", "127.0.0.2")
+    made.until_ready()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{made.health.replace('127.0.0.2', '127.0.0.1')}/readyz")
 
 
 def test_probes(collector: Running) -> None:
