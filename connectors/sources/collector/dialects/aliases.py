@@ -141,8 +141,8 @@ FIRST_TOKEN: dict[str, float] = {
 """Time to the first token: key -> milliseconds in its unit."""
 
 RESOURCE: dict[str, tuple[str, ...]] = {
-    "agent": ("service.name",),
-    "agent_version": ("service.version",),
+    "agent": ("gen_ai.agent.name", "service.name"),
+    "agent_version": ("gen_ai.agent.version", "service.version"),
     "environment": ("deployment.environment.name", "deployment.environment"),
     "team": ("service.namespace",),
     "session_id": ("session.id",),

@@ -257,6 +257,39 @@ def test_what_is_set_as_our_own_wins_over_every_dialect() -> None:
     assert event["attributes"]["gen_ai.agent.name"] == "theirs"
 
 
+@pytest.mark.parametrize(
+    ("resource", "attributes", "agent"),
+    [
+        ({"service.name": "svc"}, {}, "svc"),
+        ({"service.name": "svc", "gen_ai.agent.name": "refunds"}, {}, "refunds"),
+        ({"service.name": "svc", "gen_ai.agent.name": "refunds"}, {"gen_ai.agent.name": "returns"}, "returns"),
+        ({"service.name": "svc"}, {"gen_ai.agent.name": "returns", "agent.name": "other"}, "returns"),
+        ({"service.name": "svc", "gen_ai.agent.name": "refunds", "waterline.agent": "ours"}, {}, "ours"),
+        ({"service.name": "svc", "waterline.agent": "ours"}, {"gen_ai.agent.name": "returns"}, "returns"),
+        ({"service.name": "unknown_service:python"}, {}, None),
+    ],
+)
+def test_the_agent_is_named_by_the_span_or_else_by_its_resource(
+    resource: dict[str, Any], attributes: dict[str, Any], agent: str | None
+) -> None:
+    made = intake()
+    otlp.traces(request(resource, [{**BARE, "attributes": attributes}]).SerializeToString(), made)
+    (event,) = taken(made)
+    assert event.get("agent") == agent
+
+
+def test_a_span_takes_no_name_from_its_parent_whatever_the_batching() -> None:
+    parent = {**BARE, "attributes": {"gen_ai.agent.name": "refunds"}}
+    child = {**BARE, "span_id": b"c" * 8, "parent_span_id": b"s" * 8, "attributes": {"gen_ai.operation.name": "execute_tool"}}
+    for batches in ([[parent, child]], [[child], [parent]]):
+        agents: dict[str, str] = {}
+        for spans in batches:
+            made = intake()
+            otlp.traces(request({"service.name": "svc"}, spans).SerializeToString(), made)
+            agents |= {event["span_id"]: event["agent"] for event in taken(made)}
+        assert agents == {(b"s" * 8).hex(): "refunds", (b"c" * 8).hex(): "svc"}
+
+
 BARE: dict[str, Any] = {"trace_id": b"t" * 16, "span_id": b"s" * 8, "name": "n", "start_time_unix_nano": 10**18, "status": None}
 
 
