@@ -49,7 +49,9 @@ class Hints:
     def close(self, record: Mapping[str, Any]) -> dict[str, str]:
         """Unknown keys of a record -> the field each is close to and that the record does not have."""
         found: dict[str, str] = {}
-        for key in record.keys() - FIELDS:
+        for key in record:
+            if key in FIELDS:
+                continue
             if key not in self._looked:
                 if len(self._looked) >= KEYS or len(key) > LONGEST:
                     continue

@@ -188,6 +188,9 @@ def test_hints_are_few_and_cost_little_however_many_keys_there_are(collector: Ru
     answer = collector.post("/v1/events", events)
     assert time.perf_counter() - before < 5
     assert (answer.status_code, answer.json()["accepted"], len(answer.json()["warnings"])) == (200, 3000, hints.TOLD)
+    one = {"ts": "2026-11-20T09:00:00Z", "kind": "step", **slips}
+    named = [warning.split("`")[1] for warning in collector.post("/v1/events", one).json()["warnings"]]
+    assert named == list(slips)[: hints.TOLD], "the first ones, in the order they were sent"
     looked = hints.Hints()
     for event in events:
         looked.close(event)
