@@ -119,7 +119,7 @@ def run(rounds: int = 3, alone: bool = False, progress: Callable[[str], None] = 
     with tempfile.TemporaryDirectory(prefix="waterline-bench-") as folder, contenders(Path(folder), alone) as all_of_them:
         for contender in all_of_them:
             spans = WARM[not isinstance(contender, Ours)]
-            measure(contender, corpus.requests(spans, 100, seed=-1), spans)
+            measure(contender, corpus.requests(spans, 100, seed=10**6), spans)
         for per_request, sizes in SIZES.items():
             rates = _rounds(all_of_them, per_request, sizes, rounds, progress)
             figures += [figure for told in rates.values() for figure in told]
