@@ -72,8 +72,7 @@ class Intake(Struct):
     def add(self, event: dict[str, Any], bodies: dict[str, Any]) -> None:
         """Take an event, complete but for its payloads."""
         event_id = event["event_id"]
-        if bodies:
-            self._keep_bodies(event, bodies)
+        payloads = self._payloads(event, bodies) if bodies else ()
         line = orjson.dumps(event)
         if len(line) > self.line_limit:
             self.refuse(ErrorCode.TOO_LARGE, f"the event has {len(line)} bytes, the limit is {self.line_limit}")
@@ -81,12 +80,15 @@ class Intake(Struct):
         tenant = self.door.tenant
         key = routing_key(tenant, event.get("decision_key", ""), event.get("decision_id", ""), event_id)
         self.lines.append((partition_of(key, self.partitions), line))
+        self.payloads += payloads
         self.accepted += 1
 
-    def _keep_bodies(self, event: dict[str, Any], bodies: dict[str, Any]) -> None:
+    def _payloads(self, event: dict[str, Any], bodies: dict[str, Any]) -> Lines:
+        """The bodies that are kept, as lines; the event is told where they are."""
+        lines: Lines = []
         if not self.door.bodies:
             self.bodies_dropped += len(bodies)
-            return
+            return lines
         plans, event_id = self.door.plans, event["event_id"]
         same = {key: event[key] for key in ("tenant", "event_id", "ts", "received_at")}
         partition = partition_of(event_id.encode(), self.partitions)
@@ -95,8 +97,9 @@ class Intake(Struct):
             if len(line) > self.line_limit:
                 self.bodies_dropped += 1
                 continue
-            self.payloads.append((partition, line))
+            lines.append((partition, line))
             event["payload_ref"] = event_id
+        return lines
 
 
 def canonical(record: Any) -> bytes:
