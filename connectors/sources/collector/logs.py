@@ -11,7 +11,7 @@ from waterline.connectors.sources.collector import wire
 from waterline.connectors.sources.collector.dialects import coding_agents, finish
 from waterline.connectors.sources.collector.dialects.draft import Draft
 from waterline.connectors.sources.collector.intake import Intake, stamp_ns
-from waterline.connectors.sources.collector.otlp import check
+from waterline.connectors.sources.collector.otlp import scopes
 from waterline.connectors.sources.collector.resource import Base, base_of
 from waterline.connectors.sources.collector.spans import NO_SPAN, NO_TRACE, same_tenant
 from waterline.schemas.errors import Permanent
@@ -38,9 +38,9 @@ class LogEntry(Struct):
 
 def logs(body: bytes, intake: Intake) -> None:
     """Take every record of a request. Raises Permanent when the body is not an ExportLogsServiceRequest."""
-    check(ExportLogsServiceRequest, body)
+    body, blocks = scopes(ExportLogsServiceRequest, body)
     plans = intake.door.plans
-    for resource, scope, records in wire.blocks(body):
+    for resource, scope, records in blocks:
         base = base_of(intake.door, resource, scope)
         for start, stop in records:
             intake.seen += 1

@@ -16,7 +16,7 @@ from waterline.connectors.sources.collector.resource import base_of
 from waterline.connectors.sources.collector.spans import SpanRecord, add_span
 from waterline.schemas.errors import ErrorCode, Permanent
 
-_OK_STATUS: dict[bytes, tuple[bool, str]] = {b"": (False, ""), b"\x18\x01": (False, ""), b"\x18\x02": (True, "")}
+_STATUSES: dict[bytes, tuple[bool, str]] = {b"": (False, ""), b"\x18\x01": (False, ""), b"\x18\x02": (True, "")}
 
 
 def check(kind: type[Message], body: bytes) -> Message:
@@ -29,10 +29,21 @@ def check(kind: type[Message], body: bytes) -> Message:
     return message
 
 
+def scopes(kind: type[Message], body: bytes) -> tuple[bytes, list[wire.Block]]:
+    """A request and its scopes, whose positions are in the bytes returned. Raises Permanent as `check`."""
+    message = check(kind, body)
+    try:
+        return body, list(wire.blocks(body))
+    except wire.Unusual:
+        message.DiscardUnknownFields()
+        body = message.SerializeToString()
+        return body, list(wire.blocks(body))
+
+
 def traces(body: bytes, intake: Intake) -> None:
     """Take every span of a request. Raises Permanent when the body is not an ExportTraceServiceRequest."""
-    check(ExportTraceServiceRequest, body)
-    for resource, scope, records in wire.blocks(body):
+    body, blocks = scopes(ExportTraceServiceRequest, body)
+    for resource, scope, records in blocks:
         base = base_of(intake.door, resource, scope)
         for start, stop in records:
             intake.seen += 1
@@ -58,7 +69,7 @@ def read_span(buf: bytes, pos: int, stop: int, plans: Plans) -> SpanRecord:
     record = SpanRecord(draft)
     targets, put = draft.targets, draft.put
     known, learn = plans.ops.get, plans.learn
-    if buf[pos : pos + 2] == b"\x0a\x10" and buf[pos + 18 : pos + 20] == b"\x12\x08":
+    if pos + 28 <= stop and buf[pos : pos + 2] == b"\x0a\x10" and buf[pos + 18 : pos + 20] == b"\x12\x08":
         record.trace_id, record.span_id = buf[pos + 2 : pos + 18], buf[pos + 20 : pos + 28]
         pos += 28
     while pos < stop:
@@ -107,7 +118,7 @@ def _other(record: SpanRecord, tag: int, buf: bytes, pos: int) -> int:
     elif tag == 0x22:
         record.parent_id = buf[pos:stop]
     elif tag == 0x7A:
-        record.failed, record.message = _OK_STATUS.get(buf[pos:stop]) or _status(buf[pos:stop])
+        record.failed, record.message = _STATUSES.get(buf[pos:stop]) or _status(buf[pos:stop])
     elif tag == 0x0A:
         record.trace_id = buf[pos:stop]
     elif tag == 0x12:

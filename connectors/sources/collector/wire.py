@@ -83,6 +83,8 @@ def _resource_blocks(body: bytes, start: int, stop: int) -> Iterator[Block]:
 def split(pair: bytes) -> tuple[bytes, Any]:
     """Key and value of an encoded KeyValue; the value as str, bool, int, float, bytes, list, dict or None."""
     size = len(pair)
+    if not size:
+        return b"", None
     at = 2 + pair[1]
     if pair[0] == 0x0A and at < 0x82 and at + 3 < size and pair[at] == 0x12 and pair[at + 1] == size - at - 2 < 0x80:
         tag = pair[at + 2]
