@@ -1,12 +1,13 @@
 """What one event costs by itself: which events are leaves, in which units, at which price.
 
 Only leaves cost: model calls and embeddings by their tokens, retrievals and tools by what they told or by priced requests,
-human review by its minutes. What a leaf counts as beside the other leaves of its decision is `ledger.py`'s to say.
+retrievals with a model (reranks) by their tokens too, human review by its minutes. Tools that carry tokens carry those of the
+calls under them. What a leaf counts as beside the other leaves of its decision is `ledger.py`'s to say.
 """
 
 from sys import intern
 
-from waterline.schemas.events import CompletionState, Event, Kind
+from waterline.schemas.events import CompletionState, Event, Kind, Status
 from waterline.schemas.facts import Component, PriceState
 from waterline.streams.steps.entry import MOST_DOLLARS, Leaf, nano
 from waterline.streams.steps.prices import HUMAN, SCALE, Price, PriceBook
@@ -41,9 +42,19 @@ def leaf_of(event: Event, ts: int, received: int, book: PriceBook) -> tuple[Leaf
             return _leaf(event, component, UNPRICED if told is None else PRICED, received, {}, told or 0), None
         if event.requests and (event.provider or event.model_served or event.model_requested):
             return _call(event, component, ts, received, book)
+        if kind is Kind.RETRIEVAL and _is_call(event):
+            leaf, price = _call(event, component, ts, received, book)
+            leaf.call = True
+            return leaf, price
     if kind is Kind.REVIEW or event.review_minutes is not None:
         return _review(event, ts, received, book)
     return None
+
+
+def _is_call(event: Event) -> bool:
+    """Whether a retrieval is a call of a model, so that it can be a wrapper or a copy: it names one, and bills something."""
+    named = event.model_served or event.model_requested
+    return bool(named) and (event.reported_cost is not None or bool(_tokens(event)[0]))
 
 
 def _call(event: Event, component: str, ts: int, received: int, book: PriceBook) -> tuple[Leaf, Price | None]:
@@ -81,8 +92,13 @@ def _bill_by(price: Price, event: Event, tokens: dict[str, int]) -> None:
             tokens["tokens_output"] = left
     if "duration_ms" in units and event.duration_ms:
         tokens["duration_ms"] = round(event.duration_ms)
-    if "calls" in units and tokens:
+    if "calls" in units and (tokens or (event.status is Status.OK and _calls_alone(units))):
         tokens["calls"] = 1
+
+
+def _calls_alone(units: dict[str, int]) -> bool:
+    """Whether a call costs the same whatever it used, so that it need not tell."""
+    return not any(unit for name, unit in units.items() if name != "calls")
 
 
 def charge(tokens: dict[str, int], price: Price) -> int | None:

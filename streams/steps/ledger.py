@@ -10,7 +10,7 @@ The verdicts are a function of the set of leaves, not of their order:
 """
 
 from waterline.schemas.facts import Component, PriceState
-from waterline.streams.steps.entry import Entry, Leaf
+from waterline.streams.steps.entry import KIND_BITS, Entry, Leaf
 from waterline.streams.steps.moment import NEVER
 
 PRICED, UNPRICED, NO_USAGE = PriceState.PRICED.value, PriceState.UNPRICED.value, PriceState.NO_USAGE.value
@@ -29,7 +29,7 @@ class _Response:
 
 
 class _Side:
-    """Calls of the preferred side that have usage, and calls of the other side, within one component."""
+    """Calls of the preferred side that have usage, and calls of the other side, of one kind."""
 
     __slots__ = ("nameless", "others", "preferred")
 
@@ -78,7 +78,7 @@ class Ledger:
         self._by_span: dict[str, list[Entry]] = {}
         self._under: dict[str, dict[str, Entry]] = {}
         self._wrapping: set[str] = set()
-        self._sides: dict[str, _Side] = {}
+        self._sides: dict[int, _Side] = {}
         self._settled = 0
 
     def add(self, entry: Entry) -> None:
@@ -126,7 +126,7 @@ class Ledger:
         if leaf.response_id and (response := self._responses.get(leaf.response_id)) is not None and response.best is entry:
             del self._responses[leaf.response_id]
         if not self._preferred(leaf):
-            self._sides[leaf.component].others.pop(entry.event_id, None)
+            self._sides[entry.flags & KIND_BITS].others.pop(entry.event_id, None)
 
     def _place(self, entry: Entry, leaf: Leaf) -> list[Entry]:
         """Index a call; the calls whose verdict may change by it, itself first."""
@@ -141,9 +141,10 @@ class Ledger:
                 if self._rank(entry) < self._rank(response.best):
                     response.best = entry
                 response.preferred |= preferred
-        side = self._sides.get(leaf.component)
+        kind = entry.flags & KIND_BITS
+        side = self._sides.get(kind)
         if side is None:
-            side = self._sides[leaf.component] = _Side()
+            side = self._sides[kind] = _Side()
         if not preferred:
             side.others[entry.event_id] = entry
         elif leaf.base != NO_USAGE:
@@ -180,7 +181,7 @@ class Ledger:
         if response is not None and response.best is not entry and self._rank(response.best) < self._rank(entry):
             return DUPLICATE
         if not self._preferred(leaf) and not (response is not None and response.preferred):
-            side = self._sides[leaf.component]
+            side = self._sides[entry.flags & KIND_BITS]
             if side.preferred and (side.nameless or not leaf.response_id):
                 return DUPLICATE
         if not leaf.span:

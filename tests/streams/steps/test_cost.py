@@ -91,6 +91,16 @@ def test_a_call_without_usage_is_told_apart() -> None:
     assert (fact.no_usage_calls, fact.unpriced_calls, fact.realized_cost) == (1, 0, Decimal(0))
 
 
+def test_a_price_for_a_call_alone_needs_no_usage() -> None:
+    flat = PriceBook([price("openai/gpt", calls="2000", tokens_input="0", tokens_output="0")])
+    silent = call(tokens_input=0, tokens_output=0)
+    assert fact_of([silent, call()], book=flat).cost_model == Decimal("0.004")
+    failed = fact_of([call(tokens_input=0, tokens_output=0, status=Status.ERROR)], book=flat)
+    assert (failed.no_usage_calls, failed.cost_model) == (1, Decimal(0)), "nobody said that it was billed"
+    both = PriceBook([price("openai/gpt", calls="2000", tokens_input="2")])
+    assert fact_of([silent], book=both).no_usage_calls == 1, "its tokens cost too"
+
+
 def test_an_answer_from_the_gateways_cache_costs_nothing() -> None:
     fact = fact_of([call(completion_state=CompletionState.CACHED)])
     assert (fact.cost_model, fact.unpriced_calls, fact.model_calls) == (Decimal(0), 0, 1)
@@ -284,3 +294,32 @@ def test_what_is_no_amount_is_unpriced(amount: str) -> None:
 def test_a_retrieval_is_priced_by_its_requests() -> None:
     fact = fact_of([event(Kind.RETRIEVAL, provider="cohere", model_served="rerank-english-v3", requests=2)])
     assert fact.cost_retrieval == Decimal("0.004")
+
+
+def rerank(at: float = 0.0, model: str = "gpt", **fields: Any) -> Event:
+    """A retrieval of 1,000 tokens: 0.002 USD in the small book."""
+    given: dict[str, Any] = {"provider": "openai", "model_served": model, "tokens_input": 1000, "source": "otlp"}
+    return event(Kind.RETRIEVAL, at, **(given | fields))
+
+
+def test_a_rerank_is_priced_by_its_tokens() -> None:
+    fact = fact_of([rerank(), rerank(model="no-such-model", reported_cost=Decimal("0.01"))])
+    assert (fact.cost_retrieval, fact.unpriced_calls, fact.reported_cost) == (Decimal("0.002"), 1, Decimal("0.01"))
+    assert (fact.model_calls, fact.retrievals) == (0, 2)
+    silent = fact_of([rerank(tokens_input=0, reported_cost=Decimal("0.01"))])
+    assert (silent.no_usage_calls, silent.reported_cost) == (1, Decimal("0.01"))
+    assert not states([rerank(tokens_input=0), rerank(model="")]), "what bills nothing is no leaf"
+
+
+def test_a_rerank_can_be_a_wrapper_or_told_twice() -> None:
+    outer = rerank(0, event_id="outer", span_id="o")
+    inner = event(Kind.EMBEDDING, 1, provider="openai", model_served="gpt", tokens_input=500, parent_span_id="o")
+    assert same_in_any_order([outer, inner]).realized_cost == Decimal("0.001")
+    gateway = rerank(2, event_id="g", source="litellm")
+    assert same_in_any_order([rerank(0, event_id="a"), gateway]).cost_retrieval == Decimal("0.002")
+
+
+def test_embeddings_of_the_gateway_stay_beside_the_agents_reranks() -> None:
+    embedding = event(Kind.EMBEDDING, provider="openai", model_served="gpt", tokens_input=500, source="litellm")
+    assert same_in_any_order([rerank(), embedding]).cost_retrieval == Decimal("0.003")
+    assert same_in_any_order([rerank(source="litellm"), embedding, call()]).cost_retrieval == Decimal("0.003")
