@@ -66,6 +66,7 @@ class Partition:
         self.job: Job | None = None
         self.window: Window | None = None
         self.present: frozenset[Position] = frozenset()
+        self.present_to = -1
         self.finished: int | None = None
         self.busy = False
         self.paused = False
@@ -84,9 +85,15 @@ class Partition:
         self.since: float | None = None
 
     def opened(self, window: Window | None, present: frozenset[Position]) -> None:
-        self.window, self.present = window, present
+        self.window = window
+        self._found(present)
         self.phase = Phase.COLLECTING
         self.recovered()
+
+    def _found(self, present: frozenset[Position]) -> None:
+        """These rows lie in the table already. They may be millions: the highest offset is looked for once."""
+        self.present = present
+        self.present_to = max((offset for offset, _ in present), default=-1)
 
     def halt(self, reason: str) -> None:
         self.phase, self.reason = Phase.HALTED, reason
@@ -162,8 +169,8 @@ class Partition:
         if self.job:
             self.finished = self.job.planned.next
         self.job = None
-        if self.present and self.first > max(self.present)[0]:
-            self.present = frozenset()
+        if self.present and self.first > self.present_to:
+            self._found(frozenset())
         self.phase = Phase.COLLECTING
         self.recovered()
 

@@ -1,13 +1,14 @@
 """The arithmetic of one partition: whatever arrives, however batches end, are refused, fail or are given up, the ranges that
 are written follow each other without gap or overlap and hold every record once."""
 
+from collections.abc import Iterator
 from itertools import chain, repeat
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from waterline.connectors.stores.clickhouse.batch import Record, cut, form_of
+from waterline.connectors.stores.clickhouse.batch import Position, Record, cut, form_of
 from waterline.connectors.stores.clickhouse.ledger import Held
 from waterline.connectors.stores.clickhouse.partition import RETRY_MOST_S, Limits, Partition, Phase
 from waterline.connectors.stores.clickhouse.plan import Lane, Range, read_plan
@@ -117,3 +118,25 @@ def test_waiting_grows_and_ends() -> None:
     assert waits[0] == pytest.approx(0.1)
     assert waits == sorted(waits)
     assert waits[-1] == RETRY_MOST_S
+
+
+class Counted(frozenset[Position]):
+    """Rows that are there; counts how often all of them are looked at."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[Position]:
+        Counted.walks += 1
+        return super().__iter__()
+
+
+def test_rows_that_are_there_are_forgotten_when_passed_and_not_looked_through_for_each_range() -> None:
+    partition = Partition(LANE, FORM, Limits(1, 1, 1.0), ENCODER, 0, 0)
+    partition.opened(None, Counted({(0, 0), (3, 1), (2, 7)}))
+    Counted.walks = 0
+    for offset in range(5):
+        assert bool(partition.present) is (offset <= 3)
+        partition.take(record(offset, 1), 0.0)
+        partition.start(HELD, 0.0)
+        partition.written()
+    assert Counted.walks == 0
