@@ -175,10 +175,13 @@ class Partition:
         self.recovered()
 
     def halved(self) -> None:
-        """It was refused as data: its halves are next, each under a plan of its own."""
+        """It was refused as data: its halves are next, each under a plan of its own. What an attempt of unknown outcome
+        was found to have left in the table is there for them too."""
         if not self.job:
             return
         records, planned = self.job.records, self.job.planned
+        if self.job.present is not self.present:
+            self._found(self.present | self.job.present)
         left, right = planned.split([record.offset for record in records])
         self.forced[:0] = [left, right]
         self.split = True

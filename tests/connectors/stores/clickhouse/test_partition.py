@@ -140,3 +140,16 @@ def test_rows_that_are_there_are_forgotten_when_passed_and_not_looked_through_fo
         partition.start(HELD, 0.0)
         partition.written()
     assert Counted.walks == 0
+
+
+def test_halves_know_the_rows_that_an_earlier_attempt_left() -> None:
+    partition = Partition(LANE, FORM, Limits(4, 99, 1.0), ENCODER, 0, 0)
+    partition.opened(None, frozenset({(9, 0)}))
+    for offset in range(4):
+        partition.take(record(offset, 1), 0.0)
+    partition.start(HELD, 0.0).present |= {(1, 0), (3, 0)}
+    partition.halved()
+    for _ in range(2):
+        assert partition.start(HELD, 0.0).present == {(1, 0), (3, 0), (9, 0)}
+        partition.written()
+    assert partition.present == {(1, 0), (3, 0), (9, 0)}, "kept until the highest of them is passed"
