@@ -80,7 +80,7 @@ class Assignment:
         self._encoder = encoder_name(config.sink_window)
         self._pool = pool
         self._prepared = False
-        self._opened: SimpleQueue[tuple[Partition, Opened | Transient | PlanError]] = SimpleQueue()
+        self._opened: SimpleQueue[tuple[Partition, int, Opened | Transient | PlanError]] = SimpleQueue()
 
     def subscribe(self, topics: list[str]) -> None:
         self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
@@ -142,27 +142,28 @@ class Assignment:
         plan = partition.forced[0] if partition.forced else None
         window = window_of(partition.encoder) or 0
         opening = Opening(partition.lane, partition.form, partition.asked, partition.first, plan, window)
-        self._pool.submit(self._open, partition, opening)
+        self._pool.submit(self._open, partition, partition.generation, opening)
 
-    def _open(self, partition: Partition, opening: Opening) -> None:
+    def _open(self, partition: Partition, generation: int, opening: Opening) -> None:
         try:
             if not self._prepared:
                 tables = [form.table for form in self._forms.values()]
                 self._store.prepare([*tables, RANGES, OFFSETS], self._config.sink_durability)
                 self._prepared = True
-            self._opened.put((partition, open_partition(self._store, opening)))
+            self._opened.put((partition, generation, open_partition(self._store, opening)))
         except (Transient, PlanError) as error:
-            self._opened.put((partition, error))
+            self._opened.put((partition, generation, error))
 
     def settle(self, now: float) -> None:
-        """Take back what was opened."""
+        """Take back what was opened. What was asked before the partition began anew or halted is dropped; `open` asks again
+        if it is still to be opened."""
         while True:
             try:
-                partition, outcome = self._opened.get_nowait()
+                partition, generation, outcome = self._opened.get_nowait()
             except Empty:
                 return
             partition.busy = False
-            if partition.lost:
+            if partition.lost or generation != partition.generation:
                 continue
             match outcome:
                 case Transient():
@@ -203,6 +204,8 @@ class Assignment:
 
     def out_of_range(self, partition: Partition) -> int:
         """Kafka has no record where this partition is to be read. Answers how many offsets are lost for good."""
+        if partition.phase is Phase.HALTED:
+            return 0
         wanted = partition.covered
         held = self._asked(partition.lane)
         if wanted > held.end:

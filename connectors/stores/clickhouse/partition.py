@@ -71,11 +71,14 @@ class Partition:
         self.busy = False
         self.paused = False
         self.lost = False
+        self.generation = 0
         self.restart(start, plan)
 
     def restart(self, start: int, plan: Range | None = None) -> None:
-        """Begin anew at `start`; what was collected is dropped. Kafka must be read from there, and the window filled."""
+        """Begin anew at `start`; what was collected is dropped, and so is what an opening or a write under way finds.
+        Kafka must be read from there, and the window filled."""
         self.phase = Phase.OPENING
+        self._drop()
         self.first = self.covered = start
         self.forced = [plan] if plan else []
         self.split = False
@@ -84,7 +87,14 @@ class Partition:
         self.rows = self.size = 0
         self.since: float | None = None
 
+    def _drop(self) -> None:
+        self.generation += 1
+        self.job = None
+        self.finished = None
+
     def opened(self, window: Window | None, present: frozenset[Position]) -> None:
+        if self.phase is not Phase.OPENING:
+            return
         self.window = window
         self._found(present)
         self.phase = Phase.COLLECTING
@@ -96,7 +106,9 @@ class Partition:
         self.present_to = max((offset for offset, _ in present), default=-1)
 
     def halt(self, reason: str) -> None:
+        """For good. A range under way is dropped: its plan stays open, so whoever goes on repeats it."""
         self.phase, self.reason = Phase.HALTED, reason
+        self._drop()
 
     # collecting
 
@@ -166,8 +178,9 @@ class Partition:
 
     def written(self) -> None:
         """It is in the store; its end is to be committed."""
-        if self.job:
-            self.finished = self.job.planned.next
+        if not self.job:
+            return
+        self.finished = self.job.planned.next
         self.job = None
         if self.present and self.first > self.present_to:
             self._found(frozenset())
@@ -194,12 +207,16 @@ class Partition:
 
     def failed(self, reason: str, now: float, phase: Phase) -> None:
         """Try again in a while, from `phase` on (COLLECTING: the commit of a finished range)."""
+        if self.phase is Phase.HALTED:
+            return
         self.failures += 1
         self.reason = reason
         self.retry_at = now + min(RETRY_MOST_S, RETRY_FIRST_S * 2 ** min(self.failures - 1, 16))
         self.phase = phase
 
     def recovered(self) -> None:
+        if self.phase is Phase.HALTED:
+            return
         self.failures, self.retry_at, self.reason = 0, 0.0, ""
 
     @property

@@ -153,3 +153,34 @@ def test_halves_know_the_rows_that_an_earlier_attempt_left() -> None:
         assert partition.start(HELD, 0.0).present == {(1, 0), (3, 0), (9, 0)}
         partition.written()
     assert partition.present == {(1, 0), (3, 0), (9, 0)}, "kept until the highest of them is passed"
+
+
+def under_way() -> Partition:
+    partition = Partition(LANE, FORM, Limits(2, 99, 1.0), ENCODER, 0, 0)
+    partition.opened(None, frozenset())
+    for offset in range(2):
+        partition.take(record(offset, 1), 0.0)
+    partition.start(HELD, 0.0)
+    partition.phase = Phase.WRITING
+    return partition
+
+
+@pytest.mark.parametrize("outcome", ["written", "halved", "failed", "opened"])
+def test_only_a_person_sets_a_halted_partition_going(outcome: str) -> None:
+    partition = under_way()
+    partition.halt("truncated")
+    match outcome:
+        case "failed":
+            partition.failed("away", 0.0, Phase.PLANNING)
+        case "opened":
+            partition.opened(None, frozenset())
+        case _:
+            getattr(partition, outcome)()
+    assert (partition.phase, partition.reason) == (Phase.HALTED, "truncated")
+    assert partition.finished is None, "its plan stays open"
+
+
+def test_beginning_anew_drops_what_is_under_way() -> None:
+    partition = under_way()
+    partition.restart(7)
+    assert (partition.job, partition.finished, partition.first, partition.held_bytes) == (None, None, 7, 0)

@@ -1,0 +1,121 @@
+"""What becomes of a partition while it is being opened: an answer to what was asked before never outlives what came since."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from waterline.connectors.stores.clickhouse.assignment import Assignment
+from waterline.connectors.stores.clickhouse.batch import Form, Position, Record, encoder_name, form_of
+from waterline.connectors.stores.clickhouse.ledger import Held
+from waterline.connectors.stores.clickhouse.partition import Limits, Partition, Phase
+from waterline.connectors.stores.clickhouse.plan import Lane, Range
+from waterline.connectors.stores.clickhouse.store import ClickHouse
+from waterline.schemas.settings import Settings
+from waterline.schemas.topics import AGENT_EVENTS
+
+FORM, LANE, LIMITS = form_of(AGENT_EVENTS), Lane("agent.events", 3), Limits(10, 1000, 1.0)
+CONFIG = Settings(sink_window=0)
+ENCODER = encoder_name(0)
+PLAN = Range(0, 9, ENCODER)
+NOW = 100.0
+
+
+class Store(ClickHouse):
+    """Says when it is asked for a partition, answers when it may. `rows`: where the table has some."""
+
+    def __init__(self) -> None:
+        super().__init__(CONFIG)
+        self.asked, self.may = threading.Semaphore(0), threading.Semaphore(0)
+        self.rows: frozenset[Position] = frozenset()
+        self.fault: Exception | None = None
+
+    def prepare(self, tables: object, durability: str) -> None:
+        if self.fault:
+            raise self.fault
+
+    def listed(self, lane: Lane) -> int | None:
+        self.asked.release()
+        assert self.may.acquire(timeout=10)
+        return None
+
+    def window_keys(self, form: Form, lane: Lane, before: int | None, size: int) -> bytes:
+        return b""
+
+    def positions(self, form: Form, lane: Lane, first: int, last: int | None) -> frozenset[Position]:
+        return frozenset(at for at in self.rows if first <= at[0] <= (at[0] if last is None else last))
+
+
+class Mine(Assignment):
+    """One partition, assigned; `kafka` is what the broker would say it holds."""
+
+    def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
+        consumer = Consumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "mine", "log_level": 0})
+        super().__init__(consumer, store, {AGENT_EVENTS.name: FORM}, LIMITS, CONFIG, pool)
+        self.store = store
+        self.kafka = Held(0, 0)
+
+    def _asked(self, lane: Lane) -> Held:
+        return self.kafka
+
+    def take(self, plan: Range | None = None) -> Partition:
+        partition = self.partitions[LANE.topic, LANE.partition] = Partition(LANE, FORM, LIMITS, ENCODER, 0, 0, plan)
+        self._consumer.incremental_assign([TopicPartition(LANE.topic, LANE.partition, 0)])
+        return partition
+
+    def take_back(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not done():
+            assert time.monotonic() < deadline
+            self.settle(NOW)
+            time.sleep(0.005)
+
+
+@pytest.fixture
+def mine() -> Iterator[Mine]:
+    with ThreadPoolExecutor(1) as pool:
+        made = Mine(Store(), pool)
+        yield made
+        made.store.may.release(10)
+    made._consumer.close()
+
+
+def collect(partition: Partition, count: int) -> None:
+    for offset in range(partition.covered, partition.covered + count):
+        partition.take(Record(offset, 0, None, [b"row"], range(1), b"", frozenset(), [], 3), NOW)
+
+
+def test_a_partition_that_halts_while_it_is_opened_stays_halted(mine: Mine) -> None:
+    partition = mine.take()
+    collect(partition, 5)
+    mine.open(partition, NOW)
+    assert mine.store.asked.acquire(timeout=10)
+    mine.kafka = Held(0, 2)
+    mine.out_of_range(partition)
+    mine.store.may.release()
+    mine.take_back(lambda: not partition.busy)
+    assert partition.phase is Phase.HALTED
+    assert "it was truncated or made anew" in partition.reason
+    mine.kafka = Held(7, 9)
+    assert mine.out_of_range(partition) == 0
+    assert partition.phase is Phase.HALTED
+
+
+def test_a_plan_that_is_given_up_while_it_is_opened_is_opened_again_beside_its_rows(mine: Mine) -> None:
+    mine.store.rows = frozenset((offset, 0) for offset in range(10))
+    partition = mine.take(PLAN)
+    mine.open(partition, NOW)
+    assert mine.store.asked.acquire(timeout=10)
+    mine.kafka = Held(5, 20)
+    assert mine.out_of_range(partition) == 5
+    mine.store.may.release()
+    mine.take_back(lambda: not partition.busy)
+    assert (partition.phase, partition.first) == (Phase.OPENING, 5)
+    mine.open(partition, NOW)
+    mine.store.may.release()
+    mine.take_back(lambda: not partition.busy)
+    assert (partition.phase, partition.first, partition.forced) == (Phase.COLLECTING, 5, [])
+    assert partition.present == {(offset, 0) for offset in range(5, 10)}
