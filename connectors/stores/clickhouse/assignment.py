@@ -197,13 +197,18 @@ class Assignment:
         self._read_from(partition)
 
     def _read_from(self, partition: Partition) -> None:
-        position = TopicPartition(partition.lane.topic, partition.lane.partition, partition.first)
+        """Have Kafka send what comes after what is in memory."""
+        position = TopicPartition(partition.lane.topic, partition.lane.partition, partition.covered)
         self._consumer.incremental_unassign([position])
         self._consumer.incremental_assign([position])
         partition.paused = False
 
     def out_of_range(self, partition: Partition) -> int:
-        """Kafka has no record where this partition is to be read. Answers how many offsets are lost for good."""
+        """Kafka has no record where this partition is to be read. Answers how many offsets are lost for good.
+
+        What is in memory is written first, whether it is decided how (the halves of a refused batch) or not. Only an open
+        plan that was not read to its end can no longer be followed.
+        """
         if partition.phase is Phase.HALTED:
             return 0
         wanted = partition.covered
@@ -216,7 +221,7 @@ class Assignment:
             self._read_from(partition)
             return 0
         log.error("deleted before it was read", lane=str(partition.lane), first=wanted, last=held.begin - 1)
-        if partition.forced:
+        if partition.incomplete:
             partition.restart(held.begin)
             partition.asked = None
             self._read_from(partition)

@@ -119,3 +119,34 @@ def test_a_plan_that_is_given_up_while_it_is_opened_is_opened_again_beside_its_r
     mine.take_back(lambda: not partition.busy)
     assert (partition.phase, partition.first, partition.forced) == (Phase.COLLECTING, 5, [])
     assert partition.present == {(offset, 0) for offset in range(5, 10)}
+
+
+def test_halves_in_memory_are_written_before_reading_goes_on_behind_what_was_deleted(mine: Mine) -> None:
+    partition = mine.take()
+    partition.opened(None, frozenset())
+    collect(partition, 10)
+    partition.start(mine.kafka, NOW)
+    collect(partition, 2)
+    partition.halved()
+    mine.kafka = Held(20, 30)
+    assert mine.out_of_range(partition) == 8
+    written = []
+    while mine.settled(partition):
+        assert partition.due(NOW), "waits for what Kafka does not hold"
+        written += [record.offset for record in partition.start(mine.kafka, NOW).records]
+        partition.written()
+        partition.finished = None
+    assert written == list(range(12))
+    assert (partition.phase, partition.first, partition.asked) == (Phase.OPENING, 20, 20)
+    assert mine._consumer.assignment()[0].offset == 20
+
+
+def test_reading_again_goes_on_behind_what_is_in_memory(mine: Mine) -> None:
+    """The records before may be deleted in the meantime, and asking for them would go on without end."""
+    partition = mine.take()
+    partition.opened(None, frozenset())
+    collect(partition, 10)
+    mine.kafka = Held(5, 20)
+    assert mine.out_of_range(partition) == 0
+    assert mine._consumer.assignment()[0].offset == 10
+    assert (partition.first, partition.rows) == (0, 10)
