@@ -19,7 +19,7 @@ from waterline.connectors.stores.clickhouse.opening import Opened, Opening, open
 from waterline.connectors.stores.clickhouse.partition import Limits, Partition, Phase
 from waterline.connectors.stores.clickhouse.plan import Lane, PlanError, read_plan
 from waterline.connectors.stores.clickhouse.store import ClickHouse
-from waterline.schemas.errors import Transient
+from waterline.schemas.errors import ErrorCode, Transient
 from waterline.schemas.faults import Guard, without
 from waterline.schemas.settings import Settings
 
@@ -98,7 +98,14 @@ class Assignment:
         log.info("assigned", partitions=len(given), open_plans=sum(bool(p.forced) for p in self.partitions.values()))
 
     def _committed(self, given: list[TopicPartition]) -> list[TopicPartition]:
-        return insist(self._consumer, lambda: self._consumer.committed(given, timeout=ASK_S), "committed positions")
+        def ask() -> list[TopicPartition]:
+            found = self._consumer.committed(given, timeout=ASK_S)
+            for position in found:
+                if position.error:
+                    raise KafkaException(position.error)
+            return found
+
+        return insist(self._consumer, ask, "committed positions")
 
     def _take_over(self, committed: TopicPartition) -> Partition:
         lane = Lane(committed.topic, committed.partition)
@@ -145,6 +152,7 @@ class Assignment:
         self._pool.submit(self._open, partition, partition.generation, opening)
 
     def _open(self, partition: Partition, generation: int, opening: Opening) -> None:
+        """Never raises: nobody would ask again."""
         try:
             if not self._prepared:
                 tables = [form.table for form in self._forms.values()]
@@ -153,6 +161,9 @@ class Assignment:
             self._opened.put((partition, generation, open_partition(self._store, opening)))
         except (Transient, PlanError) as error:
             self._opened.put((partition, generation, error))
+        except Exception as error:
+            fault = Transient(ErrorCode.BUG, f"{type(error).__name__}: {error}")
+            self._opened.put((partition, generation, fault))
 
     def settle(self, now: float) -> None:
         """Take back what was opened. What was asked before the partition began anew or halted is dropped; `open` asks again

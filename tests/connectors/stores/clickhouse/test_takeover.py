@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from msgspec import Struct
 
 from waterline.connectors.stores.clickhouse.assignment import Assignment
 from waterline.connectors.stores.clickhouse.batch import Form, Position, Record, encoder_name, form_of
@@ -49,11 +50,34 @@ class Store(ClickHouse):
         return frozenset(at for at in self.rows if first <= at[0] <= (at[0] if last is None else last))
 
 
+class Said(Struct):
+    """A position as Kafka answers it; a TopicPartition with an error can only librdkafka make."""
+
+    offset: int
+    error: KafkaError | None = None
+    topic: str = LANE.topic
+    partition: int = LANE.partition
+    metadata: str = ""
+
+
+class Group(Consumer):
+    """Without a broker; `answers` is what it is told of the group's positions, one after the other."""
+
+    answers: tuple[Said, ...] = ()
+
+    def committed(self, given: object, timeout: float = -1) -> list[Said]:  # type: ignore[override]
+        said, *self.answers = self.answers  # type: ignore[assignment]
+        return [said]
+
+    def list_topics(self, topic: str = "", timeout: float = -1) -> None:  # type: ignore[override]
+        """Nobody to ask."""
+
+
 class Mine(Assignment):
     """One partition, assigned; `kafka` is what the broker would say it holds."""
 
     def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
-        consumer = Consumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "mine", "log_level": 0})
+        consumer = self.group = Group({"bootstrap.servers": "127.0.0.1:1", "group.id": "mine", "log_level": 0})
         super().__init__(consumer, store, {AGENT_EVENTS.name: FORM}, LIMITS, CONFIG, pool)
         self.store = store
         self.kafka = Held(0, 0)
@@ -150,3 +174,25 @@ def test_reading_again_goes_on_behind_what_is_in_memory(mine: Mine) -> None:
     assert mine.out_of_range(partition) == 0
     assert mine._consumer.assignment()[0].offset == 10
     assert (partition.first, partition.rows) == (0, 10)
+
+
+def test_a_position_that_one_partition_got_no_answer_for_is_asked_again(mine: Mine) -> None:
+    """An error stands beside the position, whose offset then says nothing."""
+    mine.group.answers = (Said(-1001, KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)), Said(42))
+    mine._assigned(mine.group, [TopicPartition(LANE.topic, LANE.partition)])
+    partition = mine.partitions[LANE.topic, LANE.partition]
+    assert (partition.committed, partition.first) == (42, 42)
+
+
+def test_an_opening_that_fails_unforeseen_is_told_and_tried_again(mine: Mine) -> None:
+    partition = mine.take()
+    mine.store.fault = AssertionError("odd")
+    mine.open(partition, NOW)
+    mine.take_back(lambda: not partition.busy)
+    assert partition.phase is Phase.OPENING
+    assert partition.reason == "bug: AssertionError: odd"
+    mine.store.fault = None
+    mine.store.may.release()
+    mine.open(partition, partition.retry_at)
+    mine.take_back(lambda: not partition.busy)
+    assert (partition.phase, partition.reason) == (Phase.COLLECTING, "")
