@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
+from threading import Event
 from typing import TypeVar, cast
 
 import structlog
@@ -32,8 +33,13 @@ Answer = TypeVar("Answer")
 log = structlog.get_logger()
 
 
-def insist(consumer: Consumer, ask: Callable[[], Answer | None], what: str) -> Answer:
-    """Asks until it is answered: to begin elsewhere than at the right position would be to lose or repeat.
+class Stopped(Exception):
+    """The sink was told to stop while Kafka did not answer. Nothing was begun."""
+
+
+def insist(consumer: Consumer, ask: Callable[[], Answer | None], what: str, stop: Event) -> Answer:
+    """Asks until it is answered: to begin elsewhere than at the right position would be to lose or repeat. Raises Stopped
+    once `stop` is set and the question under way (`ASK_S`) has no answer.
 
     The topics are asked for in between, since librdkafka believes for five minutes what a broker said of them that had just come
     back and did not know them yet.
@@ -47,6 +53,8 @@ def insist(consumer: Consumer, ask: Callable[[], Answer | None], what: str) -> A
             if reason != error.args[0].str():
                 reason = error.args[0].str()
                 log.warning("Kafka does not say, asking again", what=what, reason=reason)
+        if stop.is_set():
+            raise Stopped(what)
         _refresh(consumer)
         time.sleep(AGAIN_S)
 
@@ -59,7 +67,8 @@ def _refresh(consumer: Consumer) -> None:
 
 
 class Assignment:
-    """Belongs to the thread that reads Kafka; only `unready` is for others."""
+    """Belongs to the thread that reads Kafka; only `unready` is for others. What asks Kafka, and so `consume`, which calls
+    what the group decides, raises Stopped."""
 
     def __init__(
         self,
@@ -69,6 +78,7 @@ class Assignment:
         limits: Limits,
         config: Settings,
         pool: ThreadPoolExecutor,
+        stop: Event,
     ) -> None:
         self.partitions: dict[tuple[str, int], Partition] = {}
         self.joined = False
@@ -79,6 +89,7 @@ class Assignment:
         self._config = config
         self._encoder = encoder_name(config.sink_window)
         self._pool = pool
+        self._stop = stop
         self._prepared = False
         self._opened: SimpleQueue[tuple[Partition, int, Opened | Transient | PlanError]] = SimpleQueue()
 
@@ -105,7 +116,7 @@ class Assignment:
                     raise KafkaException(position.error)
             return found
 
-        return insist(self._consumer, ask, "committed positions")
+        return insist(self._consumer, ask, "committed positions", self._stop)
 
     def _take_over(self, committed: TopicPartition) -> Partition:
         lane = Lane(committed.topic, committed.partition)
@@ -241,7 +252,7 @@ class Assignment:
         return held.begin - wanted
 
     def _asked(self, lane: Lane) -> Held:
-        return insist(self._consumer, lambda: self._watermarks(lane, cached=False), f"offsets of {lane}")
+        return insist(self._consumer, lambda: self._watermarks(lane, cached=False), f"offsets of {lane}", self._stop)
 
     def held(self, lane: Lane) -> Held:
         """What Kafka holds, as last heard."""

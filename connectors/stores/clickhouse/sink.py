@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from waterline.connectors.stores.clickhouse import ledger
-from waterline.connectors.stores.clickhouse.assignment import Assignment
+from waterline.connectors.stores.clickhouse.assignment import Assignment, Stopped
 from waterline.connectors.stores.clickhouse.batch import form_of, read_record
 from waterline.connectors.stores.clickhouse.health import Meters
 from waterline.connectors.stores.clickhouse.letters import Burial
@@ -48,7 +48,8 @@ class Fenced(Exception):
 
 
 class Sink:
-    """`run` returns when `stop` is set. Raises Fenced."""
+    """`run` returns when `stop` is set: after at most DRAIN_S, one question to Kafka, and as long as a thread that sends
+    waits for its answer. Raises Fenced."""
 
     def __init__(self, config: Settings, topics: Sequence[Topic] = STORED, group: str = GROUP) -> None:
         self.config = config
@@ -64,7 +65,7 @@ class Sink:
         self.readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self.finished: SimpleQueue[tuple[Partition, Job, Outcome]] = SimpleQueue()
         self.consumer = Consumer(self._consumer_config(group))
-        self.assignment = Assignment(self.consumer, self.store, self.forms, self.limits, config, self.readers)
+        self.assignment = Assignment(self.consumer, self.store, self.forms, self.limits, config, self.readers, self.stop)
         self.meters = Meters()
         self._told = 0.0
 
@@ -99,6 +100,8 @@ class Sink:
             while not self.stop.is_set():
                 self.turn()
             self._drain()
+        except Stopped as unanswered:
+            log.warning("stopped while Kafka did not answer", what=str(unanswered))
         finally:
             self.consumer.close()
             for pool in (self.pool, self.readers):
@@ -121,7 +124,7 @@ class Sink:
             self._tell()
 
     def _drain(self) -> None:
-        """Let what is under way end, so that the next start has nothing to repeat."""
+        """Let what is under way be written and committed, so that the next start has less to repeat; nothing more is cut."""
         latest = time.monotonic() + DRAIN_S
         partitions = self.assignment.partitions.values()
         while time.monotonic() < latest and any(p.phase is Phase.WRITING or p.finished is not None for p in partitions):

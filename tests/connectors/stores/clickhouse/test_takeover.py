@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from msgspec import Struct
 
-from waterline.connectors.stores.clickhouse.assignment import Assignment
+from waterline.connectors.stores.clickhouse.assignment import Assignment, Stopped, insist
 from waterline.connectors.stores.clickhouse.batch import Form, Position, Record, encoder_name, form_of
 from waterline.connectors.stores.clickhouse.ledger import Held
 from waterline.connectors.stores.clickhouse.partition import Limits, Partition, Phase
@@ -78,7 +78,7 @@ class Mine(Assignment):
 
     def __init__(self, store: Store, pool: ThreadPoolExecutor) -> None:
         consumer = self.group = Group({"bootstrap.servers": "127.0.0.1:1", "group.id": "mine", "log_level": 0})
-        super().__init__(consumer, store, {AGENT_EVENTS.name: FORM}, LIMITS, CONFIG, pool)
+        super().__init__(consumer, store, {AGENT_EVENTS.name: FORM}, LIMITS, CONFIG, pool, threading.Event())
         self.store = store
         self.kafka = Held(0, 0)
 
@@ -196,3 +196,19 @@ def test_an_opening_that_fails_unforeseen_is_told_and_tried_again(mine: Mine) ->
     mine.open(partition, partition.retry_at)
     mine.take_back(lambda: not partition.busy)
     assert (partition.phase, partition.reason) == (Phase.COLLECTING, "")
+
+
+def test_who_is_told_to_stop_does_not_wait_for_kafka(mine: Mine) -> None:
+    """The first question is asked all the same: what is under way may need its answer."""
+    stop, asked = threading.Event(), []
+
+    def ask() -> None:
+        asked.append(time.monotonic())
+        assert len(asked) < 20
+        if len(asked) == 3:
+            stop.set()
+
+    with pytest.raises(Stopped):
+        insist(mine.group, ask, "offsets", stop)
+    assert len(asked) == 3
+    assert insist(mine.group, lambda: 7, "offsets", stop) == 7
