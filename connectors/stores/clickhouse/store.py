@@ -57,7 +57,11 @@ class ClickHouse:
     def insert(self, table: str, columns: Sequence[str], data: bytes, token: str, deadline_s: float) -> None:
         """See write.Store. An empty token stands for one that no other insert has: the same bytes are then kept again."""
         known: dict[str, str | int] = {"insert_deduplication_token": token or uuid.uuid4().hex}
-        self._send(f"`{self._database}`.`{table}`", columns, data, INSERT | known, deadline_s)
+        try:
+            self._send(f"`{self._database}`.`{table}`", columns, data, INSERT | known, deadline_s)
+        except (StoreUnavailable, StoreRefused):
+            self._described.pop(table, None)
+            raise
 
     def insert_quickly(self, form: Form, data: bytes, token: str, deadline_s: float) -> None:
         """See write.Store. What the quick way does not take, for whatever reason, goes the strict way under the same token."""
@@ -70,22 +74,31 @@ class ClickHouse:
             except (StoreUnavailable, StoreRefused) as error:
                 if not error.clickhouse_code:
                     raise
+                self._described.pop(form.table, None)
                 log.debug("went the strict way", table=form.table, reason=error.reason)
             else:
                 return
         self.insert(form.table, form.columns, data, token, max(1.0, deadline_s - (time.monotonic() - began)))
 
     def _quick(self, form: Form) -> str | None:
+        """What to insert into; None when the way is closed, as it is while the table lacks a column of the form."""
         if self._config.clickhouse_cluster:
             return None
         described = [column for column in self._columns(form.table) if column.name in form.columns]
-        return extract.statement(f"`{self._database}`.`{form.table}`", described, form.sparse, form.defaults)
+        target = None
+        if len(described) == len(form.columns):
+            target = extract.statement(f"`{self._database}`.`{form.table}`", described, form.sparse, form.defaults)
+        if target is None:
+            self._described.pop(form.table, None)
+        return target
 
     def _columns(self, table: str) -> list[extract.Column]:
-        if table not in self._described:
+        """Known until an insert into the table is refused or a way into it is closed: a migration may then be the reason."""
+        known = self._described.get(table)
+        if known is None:
             rows = self._read(f"DESCRIBE TABLE `{self._database}`.`{table}`", {})
-            self._described[table] = [extract.Column(*map(str, row[:4])) for row in rows]
-        return self._described[table]
+            known = self._described[table] = [extract.Column(*map(str, row[:4])) for row in rows]
+        return known
 
     def trial(self, table: str, columns: Sequence[str], data: bytes, deadline_s: float) -> None:
         """See write.Store. ClickHouse reads the lines into columns of the table's types and throws them away."""

@@ -1,21 +1,23 @@
 """The quick way in against the strict one: the same rows, whatever a valid event holds; and what it cannot read it refuses."""
 
+import dataclasses
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.connectors.stores.clickhouse.world import line
 from waterline.connectors.stores.clickhouse import extract
-from waterline.connectors.stores.clickhouse.batch import Record, build, form_of, read_record
-from waterline.connectors.stores.clickhouse.client import StoreRefused, connect
+from waterline.connectors.stores.clickhouse.batch import Form, Record, build, form_of, read_record
+from waterline.connectors.stores.clickhouse.client import StoreRefused, StoreUnavailable, connect
 from waterline.connectors.stores.clickhouse.extract import Column
 from waterline.connectors.stores.clickhouse.plan import Lane
-from waterline.connectors.stores.clickhouse.store import ClickHouse
+from waterline.connectors.stores.clickhouse.store import QUICK_BYTES, ClickHouse
 from waterline.schemas.events import Clock, Event, Kind, Outcome, Retrieved, Status, Verdict
 from waterline.schemas.frames import encode_event, frame_headers
 from waterline.schemas.settings import Settings
@@ -174,3 +176,43 @@ def test_a_column_that_could_be_misread_unseen_closes_the_way() -> None:
     assert extract.statement("t", [*least, Column("cost", "Decimal(38, 9)", "", "")], (), ()) is None
     assert extract.statement("t", [*least, Column("cost", "Nullable(Decimal(38, 9))", "", "")], (), ()) is None
     assert extract.statement("t", [*least, Column("n", "UInt8", "DEFAULT", "1")], (), ()) is None
+
+
+def large(more: bytes, *columns: str) -> tuple[Form, bytes]:
+    """17 rows, together large enough for the quick way, that end in `more`; and a form with a table of its own."""
+    topic = dataclasses.replace(AGENT_EVENTS, table=f"e{uuid.uuid4().hex[:8]}")
+    records = read(*(line(f"a{n}", attributes={"long": "x" * (QUICK_BYTES // 16)}) for n in range(17)))
+    data = b"\n".join(row[:-1] + more + b"}" for one in records for row in one.rows)
+    return msgspec.structs.replace(FORM, topic=topic, columns=(*FORM.columns, *columns)), data
+
+
+def test_a_column_that_the_table_lacks_closes_the_way_until_a_migration_brings_it(tables: Tables) -> None:
+    form, data = large(b',"later":"told"', "later")
+    assert len(data) >= QUICK_BYTES
+    tables.client.command(f"CREATE TABLE {form.table} AS events ENGINE = MergeTree ORDER BY kafka_offset")
+    try:
+        with pytest.raises(StoreUnavailable, match="later"):
+            tables.store.insert_quickly(form, data, "", 30)
+        tables.client.command(f"ALTER TABLE {form.table} ADD COLUMN later String")
+        target = tables.store._quick(form)
+        assert target is not None
+        assert "`later`" in target
+        tables.store.insert_quickly(form, data, "", 30)
+        assert tables.client.command(f"SELECT countIf(later = 'told') FROM {form.table}") == 17
+    finally:
+        tables.client.command(f"DROP TABLE {form.table}")
+
+
+def test_what_a_table_was_is_forgotten_when_it_refuses(tables: Tables) -> None:
+    """A trial must not judge by the type that a column had before."""
+    form, data = large(b',"reported_cost":"1e30"')
+    tables.client.command(f"CREATE TABLE {form.table} AS events ENGINE = MergeTree ORDER BY kafka_offset")
+    try:
+        assert tables.store._quick(form) is not None
+        tables.client.command(f"ALTER TABLE {form.table} MODIFY COLUMN attempt String")
+        assert tables.store._columns(form.table) == tables.columns
+        with pytest.raises(StoreRefused):
+            tables.store.insert(form.table, form.columns, data, "", 30)
+        assert tables.store._columns(form.table) != tables.columns
+    finally:
+        tables.client.command(f"DROP TABLE {form.table}")
