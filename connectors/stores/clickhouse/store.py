@@ -64,7 +64,8 @@ class ClickHouse:
             raise
 
     def insert_quickly(self, form: Form, data: bytes, token: str, deadline_s: float) -> None:
-        """See write.Store. What the quick way does not take, for whatever reason, goes the strict way under the same token."""
+        """See write.Store. What the quick way does not take, for whatever reason, goes the strict way under the same token,
+        unless `deadline_s` has passed."""
         began = time.monotonic()
         target = self._quick(form) if len(data) >= QUICK_BYTES else None
         if target:
@@ -78,7 +79,10 @@ class ClickHouse:
                 log.debug("went the strict way", table=form.table, reason=error.reason)
             else:
                 return
-        self.insert(form.table, form.columns, data, token, max(1.0, deadline_s - (time.monotonic() - began)))
+        left = deadline_s - (time.monotonic() - began)
+        if left <= 0:
+            raise Transient(ErrorCode.STORE_UNAVAILABLE, "refused the quick way too late for the strict one")
+        self.insert(form.table, form.columns, data, token, left)
 
     def _quick(self, form: Form) -> str | None:
         """What to insert into; None when the way is closed, as it is while the table lacks a column of the form."""

@@ -90,8 +90,9 @@ Outcome = Done | Refused | Later
 
 
 class Writer:
-    """Sends nothing later than half of the session after the plan's commit, and waits less than the other half for an
-    answer: nothing of a process that stood still arrives when the partition is another's."""
+    """Begins no step (rows, a trial, ledger, letters) later than half of the session after the plan's commit, and gives it
+    less than the other half: a process that stood still begins nothing when the partition may be another's. What it had
+    begun before is harmless by its token or its letters' ids alone."""
 
     def __init__(self, store: Store, grave: Grave, session_s: float) -> None:
         self._store = store
