@@ -42,7 +42,7 @@ class Grave(Protocol):
 
 class Job(Struct, gc=False):
     """A range under way. `split`: it is a half of a refused batch. `planned_at`: when (time.monotonic) the commit of its
-    plan last proved that the partition is ours. What follows is progress."""
+    plan last proved that the partition is ours. What follows is progress; `verdicts`: why trials refused a row (None: taken)."""
 
     lane: Lane
     form: Form
@@ -57,6 +57,7 @@ class Job(Struct, gc=False):
     body: Body | None = None
     letters: list[DeadLetter] | None = None
     unsure: bool = False
+    verdicts: dict[bytes, str | None] = {}
     inserted: bool = False
     listed: bool = False
 
@@ -166,7 +167,8 @@ class Writer:
         record = next(record for record in job.records if record.rows)
         indexes = {row: index for index, row in zip(record.indexes, record.rows, strict=True)}
         lines = body.data.split(b"\n")
-        bad = {indexes[line]: (line, why) for line, why in self._refused(job, lines).items()}
+        self._try(job, [line for line in lines if line not in job.verdicts])
+        bad = {indexes[line]: (line, why) for line in lines if (why := job.verdicts[line]) is not None}
         try:
             sifted = self._build(job, record, bad)
             self._insert(job, sifted)
@@ -183,20 +185,23 @@ class Writer:
         refused = frozenset((record.offset, index) for index in bad)
         return build(job.form, job.records, job.window, job.present, refused)
 
-    def _refused(self, job: Job, lines: list[bytes]) -> dict[bytes, str]:
-        """Which of the lines ClickHouse does not take, with the reason."""
+    def _try(self, job: Job, lines: list[bytes]) -> None:
+        """Note the verdict on each of the lines. Many bad ones take longer than one attempt may: the next one goes on here."""
         if not lines:
-            return {}
+            return
         form = job.form
         self._check(job)
         try:
             self._store.trial(form.table, form.columns, b"\n".join(lines), self.deadline_s)
         except Permanent as error:
             if len(lines) == 1:
-                return {lines[0]: error.reason}
+                job.verdicts[lines[0]] = error.reason
+                return
             half = len(lines) // 2
-            return self._refused(job, lines[:half]) | self._refused(job, lines[half:])
-        return {}
+            self._try(job, lines[:half])
+            self._try(job, lines[half:])
+        else:
+            job.verdicts.update(dict.fromkeys(lines))
 
     def _ledger(self, job: Job) -> tuple[Body, int]:
         body, buried = job.body or Body(b"", 0, b"", []), len(job.letters or ())
