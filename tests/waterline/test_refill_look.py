@@ -13,12 +13,18 @@ from waterline.commands.refill import tell
 from waterline.connectors.stores.clickhouse import migrate
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
+from waterline.connectors.stores.clickhouse.plan import REFILL
 from waterline.proof import Held
-from waterline.refill import NAMES, Refused, look
+from waterline.refill import NAMES, Positions, Refused, look
 from waterline.schemas.settings import Settings
 
 EVENTS = ("agent.events", PARTITION)
 KEPT: Held = {EVENTS: (0, 12)}
+
+
+def at(offset: int, metadata: str = "") -> Positions:
+    """What the sink has committed."""
+    return {EVENTS: (offset, metadata)}
 
 
 @pytest.fixture
@@ -45,39 +51,47 @@ def store(clickhouse_url: str, target: Target) -> Iterator[Store]:
 
 
 def test_nothing_is_lost_in_a_whole_store(client: Client, target: Target, store: Store) -> None:
-    assert look(client, target, KEPT, {EVENTS: 12}, ()).empty
-    assert look(client, target, {EVENTS: (0, 50)}, {EVENTS: 12}, ()).empty, "what is not read yet is not lost"
+    assert look(client, target, KEPT, at(12), ()).empty
+    assert look(client, target, {EVENTS: (0, 50)}, at(12), ()).empty, "what is not read yet is not lost"
 
 
 def test_a_table_is_lost_when_the_ledger_does_not_know_what_was_read(client: Client, target: Target, store: Store) -> None:
-    found = look(client, target, {EVENTS: (0, 30)}, {EVENTS: 20}, ())
+    found = look(client, target, {EVENTS: (0, 30)}, at(20), ())
     assert ([topic.table for topic in found.topics], found.ledger, found.older) == (["events"], False, {})
     client.command(f"TRUNCATE TABLE {target.database}.ranges")
-    assert look(client, target, KEPT, {EVENTS: 12}, ()).empty, "rows are there: the ledger has forgotten by age"
+    assert look(client, target, KEPT, at(12), ()).empty, "rows are there: the ledger has forgotten by age"
     client.command(f"TRUNCATE TABLE {target.database}.events")
-    assert [topic.table for topic in look(client, target, KEPT, {EVENTS: 12}, ()).topics] == ["events"]
+    assert [topic.table for topic in look(client, target, KEPT, at(12), ()).topics] == ["events"]
 
 
-def test_a_refill_that_was_broken_off_is_found(client: Client, target: Target, store: Store) -> None:
-    """Positions are moved, tables made anew, the ledger is not yet; unlike a sink that died before its last commit."""
-    for committed in (0, 6):
-        assert look(client, target, KEPT, {EVENTS: committed}, ()).empty
+@pytest.mark.parametrize("wanted", [[], ["payloads"]])
+def test_a_refill_that_was_broken_off_is_found(client: Client, target: Target, store: Store, wanted: list[str]) -> None:
+    """After each step, and beside another one; unlike a sink that died before its last commit."""
+
+    def found(committed: Positions) -> list[str]:
+        return [topic.table for topic in look(client, target, KEPT, committed, wanted).topics]
+
+    for offset in (0, 6):
+        assert found(at(offset)) == wanted
+    assert found(at(0, REFILL)) == ["events", *wanted], "positions are moved"
     client.command(f"TRUNCATE TABLE {target.database}.events")
-    assert [topic.table for topic in look(client, target, KEPT, {EVENTS: 0}, ()).topics] == ["events"]
-    assert look(client, target, KEPT, {EVENTS: 6}, ()).empty
+    assert found(at(0, REFILL)) == ["events", *wanted], "the table is made anew"
+    client.command(f"TRUNCATE TABLE {target.database}.ranges")
+    assert found(at(0, REFILL)) == ["events", *wanted], "the ledger is copied"
+    assert found(at(0)) == wanted
 
 
 def test_a_store_that_went_on_after_it_was_lost(client: Client, target: Target, clickhouse_url: str) -> None:
     with closing(Store(clickhouse_url, target.database)) as store:
         store.put("events", seed.EVENTS[8:], "agent.events", 8)
         store.put("ranges", [ranges(8, 11, 4)])
-    found = look(client, target, KEPT, {EVENTS: 12}, ())
+    found = look(client, target, KEPT, at(12), ())
     assert [topic.table for topic in found.topics] == ["events"]
     assert found.older == {}, "all that would be dropped is in Kafka"
 
 
 def test_what_kafka_keeps_no_more_is_told(client: Client, target: Target, store: Store) -> None:
-    found = look(client, target, {EVENTS: (5, 12)}, {EVENTS: 12}, ["events"])
+    found = look(client, target, {EVENTS: (5, 12)}, at(12), ["events"])
     assert (dict(found.gone), found.older) == ({EVENTS: (0, 4)}, {"events": 5})
     assert tell(found) == [
         "events: from agent.events, 1 partitions, 7 offsets",
@@ -86,15 +100,15 @@ def test_what_kafka_keeps_no_more_is_told(client: Client, target: Target, store:
         "events still has 5 rows that Kafka keeps no more",
     ]
     client.command(f"DROP TABLE {target.database}.events SYNC")
-    found = look(client, target, {EVENTS: (5, 12)}, {EVENTS: 12}, ())
+    found = look(client, target, {EVENTS: (5, 12)}, at(12), ())
     assert (dict(found.gone), found.older) == ({EVENTS: (0, 4)}, {})
 
 
 def test_a_lost_ledger_and_a_lost_database(client: Client, target: Target, store: Store) -> None:
     client.command(f"DROP TABLE {target.database}.ranges SYNC")
-    found = look(client, target, KEPT, {EVENTS: 12}, ())
+    found = look(client, target, KEPT, at(12), ())
     assert (found.topics, found.ledger) == ((), True)
-    found = look(client, Target("nowhere"), KEPT, {EVENTS: 12}, ())
+    found = look(client, Target("nowhere"), KEPT, at(12), ())
     assert ([topic.table for topic in found.topics] + ["ranges"], found.ledger) == ([*NAMES], True)
 
 

@@ -11,7 +11,7 @@ from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.ledger import RANGES
 from waterline.connectors.stores.clickhouse.macros import Target
 from waterline.connectors.stores.clickhouse.migrate import MigrationRefused
-from waterline.proof import Kafka
+from waterline.proof import Kafka, positions
 from waterline.refill import NAMES, Refill, look, run, wait_until_empty
 from waterline.schemas.clients import kafka_config
 from waterline.schemas.settings import settings
@@ -39,7 +39,7 @@ def refill(
     target = Target(config.clickhouse_database, config.clickhouse_cluster)
     wanted = NAMES if tables == ["all"] else tuple(tables or ())
     with closing(Kafka(config)) as kafka, closing(connect(config, database="default")) as client:
-        found = look(client, target, kafka.held(), kafka.committed(), wanted)
+        found = look(client, target, kafka.held(), positions(kafka.admin), wanted)
         if found.empty:
             typer.echo("nothing is lost: every table is there, and the ledger knows all that the sink has read")
             return

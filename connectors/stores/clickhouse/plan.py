@@ -13,6 +13,9 @@ from msgspec import Struct
 
 PLAN = re.compile(r"plan:(?P<first>\d{1,19})-(?P<last>\d{1,19}):(?P<encoder>[A-Za-z0-9.]{1,32})")
 
+REFILL = "refill"
+"""Metadata of positions that a refill has moved back, until it is done."""
+
 
 class Lane(Struct, frozen=True, order=True, gc=False):
     """One partition of one topic."""
@@ -62,8 +65,10 @@ def read_plan(offset: int, metadata: str | None) -> Range | None:
     """The open plan at a committed position; None when there is none.
 
     Raises PlanError when the metadata is a plan for another position or no plan that this version writes: to guess
-    would be to insert rows twice.
+    would be to insert rows twice. Raises it too where a refill was broken off: what Kafka keeps from there on may be gone.
     """
+    if metadata == REFILL:
+        raise PlanError("a refill was broken off: stop the sink and run `waterline refill` again")
     if not metadata or not metadata.startswith("plan:"):
         return None
     found = PLAN.fullmatch(metadata)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waterline.connectors.stores.clickhouse.plan import Lane, PlanError, Range, read_plan
+from waterline.connectors.stores.clickhouse.plan import REFILL, Lane, PlanError, Range, read_plan
 
 encoders = st.from_regex(r"\A[0-9]{1,3}\.[0-9]{1,9}\Z")
 
@@ -30,6 +30,11 @@ def test_a_plan_for_another_position_is_refused(planned: Range, off: int) -> Non
 def test_a_broken_plan_is_never_guessed_at(metadata: str) -> None:
     with pytest.raises(PlanError):
         read_plan(0, metadata)
+
+
+def test_a_refill_that_was_broken_off_is_no_place_to_go_on() -> None:
+    with pytest.raises(PlanError, match="run `waterline refill` again"):
+        read_plan(0, REFILL)
 
 
 @pytest.mark.parametrize("metadata", ["", None, "moved by an operator"])

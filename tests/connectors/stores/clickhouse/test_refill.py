@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.connectors.stores.clickhouse.conftest import NewWorld
 from tests.connectors.stores.clickhouse.world import EVENTS, LETTERS, World, line, wait
 from waterline import refill
 from waterline.connectors.stores.clickhouse.macros import Target
+from waterline.connectors.stores.clickhouse.plan import REFILL
 from waterline.refill import Refill, Refused
 from waterline.schemas.dead_letter import DeadLetter
 from waterline.schemas.errors import ErrorCode
@@ -144,12 +145,26 @@ def test_nothing_is_moved_under_a_running_sink(world: World) -> None:
 def test_a_sink_that_starts_in_between_stands_still(world: World) -> None:
     before, admin = world.positions(), AdminClient({"bootstrap.servers": world.kafka})
     refill.wait_until_empty(admin, SESSION_S + 5, world.group)
-    found = Refill((), False, {(world.topics[EVENTS], at): (0, 0) for at in (0, 1)}, {}, {})
-    refill._rewind(admin, found, world.group)
-    sink = world.sink(wait_ready=False)
-    wait(lambda: "the position was moved back to 0" in sink.get("/readyz")[1], "it does not say that it stands still")
+    refill._rewind(admin, {(world.topics[EVENTS], at): (0, 0) for at in (0, 1)}, REFILL, world.group)
+    sink = world.sink(wait_ready=False, **LEAVES)
+    wait(lambda: "run `waterline refill` again" in sink.get("/readyz")[1], "it does not say that it stands still")
     assert world.positions() == before
     sink.stop()
+    assert [world.committed(at) for at in (0, 1)] == [(0, REFILL)] * 2
+    run(world, "events")
+    assert [world.committed(at) for at in (0, 1)] == [(0, "")] * 2
+
+
+def test_a_plan_that_cannot_be_read_is_refused_before_anything_is_touched(world: World) -> None:
+    before, position = world.positions(), world.committed()
+    admin = AdminClient({"bootstrap.servers": world.kafka})
+    refill.wait_until_empty(admin, SESSION_S + 5, world.group)
+    broken = TopicPartition(world.topics[LETTERS], 0, 0, "plan:5-2:1.5")
+    admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(world.group, [broken])])[world.group].result(30)
+    with pytest.raises(Refused, match=r"/0: commit metadata 'plan:5-2:1.5' is no plan; run the version that wrote it"):
+        run(world, "events")
+    assert (world.positions(), world.committed()) == (before, position)
+    run(world, "events", "dead_letters")
 
 
 def test_what_kafka_keeps_no_more_is_left_out(world: World) -> None:
