@@ -13,6 +13,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from tests.connectors.sources.collector.test_golden import RECEIVED_MS, intake, taken
 from waterline.connectors.sources.collector import events, gateway, logs, otlp, otlp_json
 from waterline.connectors.sources.collector.dialects import aliases, convert
+from waterline.connectors.sources.collector.dialects.kinds import KINDS
 from waterline.connectors.sources.collector.dialects.plan import VALUES_PER_KEY, plan_of
 from waterline.connectors.sources.collector.intake import Intake
 from waterline.schemas.events import FIELDS
@@ -318,3 +319,7 @@ def test_no_key_stands_for_two_things() -> None:
     keys = [key for group in groups for key in group]
     assert len(keys) == len(set(keys))
     assert set(aliases.FIELDS) <= convert.SETTABLE
+
+
+def test_every_key_of_kinds_has_its_place_in_their_order() -> None:
+    assert sorted(aliases.KIND) == sorted(KINDS)
