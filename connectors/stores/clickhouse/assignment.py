@@ -99,13 +99,13 @@ class Assignment:
     # what the group decides; called from within consume()
 
     def _assigned(self, consumer: Consumer, given: list[TopicPartition]) -> None:
-        self.joined = True
         positions = []
         for committed in self._committed(given):
             partition = self._take_over(committed)
             self.partitions[committed.topic, committed.partition] = partition
             positions.append(TopicPartition(committed.topic, committed.partition, partition.first))
         consumer.incremental_assign(positions)
+        self.joined = True
         log.info("assigned", partitions=len(given), open_plans=sum(bool(p.forced) for p in self.partitions.values()))
 
     def _committed(self, given: list[TopicPartition]) -> list[TopicPartition]:

@@ -65,7 +65,11 @@ class Group(Consumer):
 
     answers: tuple[Said, ...] = ()
 
+    def meanwhile(self) -> None:
+        """Happens while it is asked."""
+
     def committed(self, given: object, timeout: float = -1) -> list[Said]:  # type: ignore[override]
+        self.meanwhile()
         said, *self.answers = self.answers  # type: ignore[assignment]
         return [said]
 
@@ -212,3 +216,12 @@ def test_who_is_told_to_stop_does_not_wait_for_kafka(mine: Mine) -> None:
         insist(mine.group, ask, "offsets", stop)
     assert len(asked) == 3
     assert insist(mine.group, lambda: 7, "offsets", stop) == 7
+
+
+def test_it_is_not_ready_before_it_knows_where_to_begin(mine: Mine) -> None:
+    told: list[list[str]] = []
+    mine.group.answers = (Said(42),)
+    mine.group.meanwhile = lambda: told.append(mine.unready())  # type: ignore[method-assign]
+    mine._assigned(mine.group, [TopicPartition(LANE.topic, LANE.partition)])
+    assert told == [["has not joined the group yet"]]
+    assert mine.unready() == ["1 partitions are being opened"]
