@@ -38,11 +38,11 @@ class Contender(Struct):
     def rest(self) -> None:
         """Nothing is waited for that it may still do."""
 
-    def cpu_seconds(self) -> float:
-        """Of the process and its children so far."""
+    def cpu_by_part(self) -> dict[str, float]:
+        """CPU-seconds of the process and its children so far."""
         root = psutil.Process(self.pid)
         times = [process.cpu_times() for process in (root, *root.children(recursive=True))]
-        return sum(t.user + t.system for t in times)
+        return {self.name: sum(t.user + t.system for t in times)}
 
 
 def install() -> Path:

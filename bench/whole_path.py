@@ -20,6 +20,7 @@ from bench.report import Figure, bar, ratio, show, write
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.schemas.settings import Settings
 from waterline.stack import Stack
+from waterline.stack.parts import NAMES
 
 SIZES = {1: (6_000, 300), 10: (40_000, 600), 100: (240_000, 2_000)}
 """Spans a request -> spans a round sends to us, and to the others."""
@@ -50,12 +51,9 @@ class Ours:
             lambda: self.store.query("SELECT (SELECT count() FROM events) <= (SELECT count() FROM cost_facts)").result_rows[0][0]
         )
 
-    def cpu_seconds(self) -> float:
-        return sum(self.cpu_by_part().values())
-
     def cpu_by_part(self) -> dict[str, float]:
         used: dict[str, float] = {}
-        for name in (part.name for part in self.stack.parts):
+        for name in NAMES:
             if pid := self.stack.pid(name):
                 times = psutil.Process(pid).cpu_times()
                 used[name] = times.user + times.system
@@ -93,16 +91,16 @@ def until(done: Callable[[], bool]) -> None:
 
 class Round(Struct):
     """`found`: spans a second until a query counts all; `costed`: until each has its cost, where that is told; `cpu`:
-    CPU-seconds of the system per million spans, all that it did for them."""
+    CPU-seconds of each part of the system per million spans, all that it did for them."""
 
     found: float
     costed: float
-    cpu: float
+    cpu: dict[str, float]
 
 
 def measure(contender: Contender, bodies: list[bytes], spans: int) -> Round:
     """Raises when a span is missing after PATIENCE_S, or there are more than were sent."""
-    before, used, began = contender.count(), contender.cpu_seconds(), time.perf_counter()
+    before, used, began = contender.count(), contender.cpu_by_part(), time.perf_counter()
     client.send(contender.url, bodies, contender.headers)
     until(lambda: contender.count() - before >= spans)
     found = time.perf_counter() - began
@@ -110,7 +108,8 @@ def measure(contender: Contender, bodies: list[bytes], spans: int) -> Round:
     costed = time.perf_counter() - began
     if (stored := contender.count() - before) != spans:
         raise RuntimeError(f"{contender.name}: {stored} spans are there, {spans} were sent")
-    return Round(spans / found, spans / costed, (contender.cpu_seconds() - used) / spans * 1e6)
+    cpu = {part: (seconds - used[part]) / spans * 1e6 for part, seconds in contender.cpu_by_part().items()}
+    return Round(spans / found, spans / costed, cpu)
 
 
 def run(rounds: int = 3, alone: bool = False, progress: Callable[[str], None] = print) -> list[dict[str, object]]:
@@ -144,14 +143,17 @@ def _rounds(
         ]
         for contender in all_of_them
     }
-    found[Ours.name].append(Figure(Ours.name, setting, "rate with every cost", "spans/s", []))
+    ours = found[Ours.name]
+    ours.append(Figure(Ours.name, setting, "rate with every cost", "spans/s", []))
+    ours += [Figure(Ours.name, setting, f"cost of {name}", "CPU-s per million", []) for name in NAMES]
     for number in range(rounds):
         order = all_of_them if number % 2 == 0 else all_of_them[::-1]
         for contender in order:
             spans = sizes[0] if isinstance(contender, Ours) else sizes[1]
             bodies = corpus.requests(spans, per_request, seed=number * 1000 + per_request)
             told = measure(contender, bodies, spans)
-            for figure, value in zip(found[contender.name], (told.found, told.cpu, told.costed), strict=False):
+            whole = sum(told.cpu.values())
+            for figure, value in zip(found[contender.name], (told.found, whole, told.costed, *told.cpu.values()), strict=False):
                 figure.rounds.append(value)
             progress(f"{setting}, round {number + 1}: {contender.name} {told.found:,.0f} spans/s")
     return found
