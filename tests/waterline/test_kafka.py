@@ -73,14 +73,15 @@ def transact(bootstrap: str, name: str, committed: Queue[int], ended: threading.
     producer = transactional(bootstrap, name)
     producer.init_transactions(30)
     for number in itertools.count():
+        if ended.is_set():
+            return
         try:
             producer.begin_transaction()
             producer.produce(DECISION_FACTS.name, b"x", partition=number % PARTITIONS)
             producer.commit_transaction(1)
             committed.put(number)
         except KafkaException:
-            if ended.is_set():
-                return
+            continue
 
 
 def read_to(bootstrap: str, *, committed: bool) -> dict[int, int]:

@@ -21,6 +21,7 @@ CLEAN = ".kafka_cleanshutdown"
 ACTIVE = b"Becoming the active controller"
 FENCED = b"Fencing broker "
 START_S = 30.0
+WRITTEN_S = 1.0
 END_S = 10.0
 SESSION_S = 2.0
 """How long an active controller may need to fence, with a session of 0.2 s. One that has nobody to fence needs none."""
@@ -31,12 +32,15 @@ def killed(data: Path) -> bool:
 
 
 def fence(controller: list[str], log: Path) -> bool:
-    """Whether the controller said that it fenced. It is asked to end, since it says so before it is written."""
+    """Whether the controller said that it fenced, which it does before that is written."""
     log.unlink(missing_ok=True)
     bound = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), "-1", "0"] if sys.platform == "linux" else []
     child = subprocess.Popen([*bound, *controller])
     try:
-        return _wait(child, log)
+        fenced = _wait(child, log)
+        if fenced:
+            time.sleep(WRITTEN_S)
+        return fenced
     finally:
         child.terminate()
         try:
