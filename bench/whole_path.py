@@ -47,9 +47,8 @@ class Ours:
 
     def rest(self) -> None:
         """Returns when each span has its cost. Every span of the corpus is a call that is paid for."""
-        until(
-            lambda: self.store.query("SELECT (SELECT count() FROM events) <= (SELECT count() FROM cost_facts)").result_rows[0][0]
-        )
+        ask = "SELECT (SELECT count() FROM events) <= (SELECT count() FROM cost_facts)"
+        until(lambda: bool(self.store.query(ask).result_rows[0][0]), f"{self.name}: costs of spans")
 
     def cpu_by_part(self) -> dict[str, float]:
         used: dict[str, float] = {}
@@ -81,11 +80,11 @@ def contenders(folder: Path, alone: bool) -> Iterator[list[Contender]]:
             store.close()
 
 
-def until(done: Callable[[], bool]) -> None:
+def until(done: Callable[[], bool], missing: str) -> None:
     deadline = time.perf_counter() + PATIENCE_S
     while not done():
         if time.perf_counter() > deadline:
-            raise RuntimeError(f"spans, or their cost, are missing after {PATIENCE_S:.0f} s")
+            raise RuntimeError(f"{missing} are missing after {PATIENCE_S:.0f} s")
         time.sleep(0.02)
 
 
@@ -102,7 +101,7 @@ def measure(contender: Contender, bodies: list[bytes], spans: int) -> Round:
     """Raises when a span is missing after PATIENCE_S, or there are more than were sent."""
     before, used, began = contender.count(), contender.cpu_by_part(), time.perf_counter()
     client.send(contender.url, bodies, contender.headers)
-    until(lambda: contender.count() - before >= spans)
+    until(lambda: contender.count() - before >= spans, f"{contender.name}: spans")
     found = time.perf_counter() - began
     contender.rest()
     costed = time.perf_counter() - began

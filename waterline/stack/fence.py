@@ -22,6 +22,7 @@ ACTIVE = b"Becoming the active controller"
 FENCED = b"Fencing broker "
 START_S = 30.0
 WRITTEN_S = 1.0
+"""The controller writes what it has decided after `controller.quorum.append.linger.ms`, 25 ms."""
 END_S = 10.0
 SESSION_S = 2.0
 """How long an active controller may need to fence, with a session of 0.2 s. One that has nobody to fence needs none."""

@@ -21,7 +21,7 @@ from waterline.connectors.stores.clickhouse.ledger import producers
 from waterline.connectors.stores.clickhouse.plan import Lane
 from waterline.connectors.stores.clickhouse.window import Window
 from waterline.schemas.frames import frame_headers
-from waterline.schemas.topics import AGENT_EVENTS, DEAD_LETTERS, STORED
+from waterline.schemas.topics import AGENT_EVENTS, DEAD_LETTERS, STORED, Topic
 
 FORM, LANE = form_of(AGENT_EVENTS), Lane("agent.events", 3)
 RECEIVED_MS = 1_795_168_801_000
@@ -90,7 +90,7 @@ def test_the_encoder_says_its_window() -> None:
 
 
 @pytest.mark.parametrize("topic", STORED, ids=lambda topic: topic.name)
-def test_every_stored_topic_has_a_form(topic) -> None:  # type: ignore[no-untyped-def]
+def test_every_stored_topic_has_a_form(topic: Topic) -> None:
     form = form_of(topic)
     assert form.table == topic.table
     assert set(form.identity) <= set(form.columns)

@@ -13,7 +13,7 @@ from waterline.connectors.stores.clickhouse.store import FSYNC, ClickHouse
 from waterline.connectors.stores.clickhouse.window import key_of
 from waterline.schemas.errors import Transient
 from waterline.schemas.settings import Settings
-from waterline.schemas.topics import AGENT_EVENTS, AGENT_PAYLOADS, DEAD_LETTERS
+from waterline.schemas.topics import AGENT_EVENTS, AGENT_PAYLOADS, DEAD_LETTERS, Topic
 
 EVENTS, LANE = form_of(AGENT_EVENTS), Lane("agent.events", 7)
 RECEIVED_MS = 1_795_168_801_000
@@ -44,7 +44,7 @@ def test_the_window_comes_back_newest_first_and_only_from_below(store: ClickHous
 
 
 @pytest.mark.parametrize("topic", [AGENT_PAYLOADS, DEAD_LETTERS], ids=lambda topic: topic.name)
-def test_every_kind_of_identity_is_the_same_on_both_sides(store: ClickHouse, topic) -> None:  # type: ignore[no-untyped-def]
+def test_every_kind_of_identity_is_the_same_on_both_sides(store: ClickHouse, topic: Topic) -> None:
     form = form_of(topic)
     at = "2026-11-20T10:00:00Z"
     payload = {"tenant": "acme", "event_id": "e", "ts": at, "received_at": at, "name": "n", "body": "b"}
