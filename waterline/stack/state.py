@@ -119,7 +119,7 @@ def taken(data_dir: Path, holder: StackState | None) -> str:
 
 
 class Lock:
-    """Held by the one stack that runs on `data_dir`; the kernel releases it when its holder dies."""
+    """Held by the one stack that runs on `data_dir`; the kernel releases it when the last thread of its holder is gone."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
@@ -132,11 +132,13 @@ class Lock:
             file = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise Unusable(self.data_dir, error) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            raise InUse(taken(self.data_dir, read(self.data_dir))) from None
+        deadline = time.monotonic() + END_S
+        while not _locked(file):
+            holder = read(self.data_dir)
+            if holder is None or holder.alive or time.monotonic() > deadline:
+                os.close(file)
+                raise InUse(taken(self.data_dir, holder))
+            time.sleep(ASK_S)
         self._file = file
 
     @property
@@ -147,6 +149,14 @@ class Lock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def wait_gone(pid: int | None, began: float | None, timeout: float) -> bool:
