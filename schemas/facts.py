@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from waterline.schemas.events import Instant, Millis, Money, Name, Outcome, Tokens, Verdict
+from waterline.schemas.events import Instant, Kind, Millis, Money, Name, Outcome, Tokens, Verdict
 
 ZERO = Decimal(0)
 
@@ -168,15 +168,50 @@ class DecisionLink(Struct, kw_only=True, omit_defaults=True):
     elected_at: Instant
 
 
-class GroupInput(Struct, kw_only=True, omit_defaults=True):
-    """What a decision contributes to its group (tenant, agent, task), and what it takes back. Topic `group.inputs`."""
+class Standing(Struct, array_like=True, frozen=True):
+    """What a decision is to its groups now. `at` is its start in microseconds, by which windows count it."""
 
-    tenant: str
-    group: Annotated[str, Meta(description="agent/task")]
-    decision_key: str
-    revision: int
-    now: Contribution | None = None
-    previous: Contribution | None = None
+    contribution: Contribution
+    at: int
+    replay: bool = False
+    unpriced: int = 0
+    tokens: int = 0
+
+
+class Calls(Struct, array_like=True):
+    """Calls of one agent to one tool or model that ended in one minute (minutes since 1970). `durations` is a sketch of
+    milliseconds (streams/steps/sketch.py), `examples` are decision keys of calls that failed."""
+
+    kind: Kind
+    name: str
+    minute: int
+    count: int = 0
+    errors: int = 0
+    durations: dict[int, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+    replay: bool = False
+
+
+class Mark(Struct, array_like=True, frozen=True):
+    """Partition `source` of stage decide has come to `now` (microseconds of event time), and has said all up to there."""
+
+    source: int
+    replay: bool
+    now: int
+
+
+class GroupInput(Struct, kw_only=True, omit_defaults=True):
+    """What a decision contributes to its agent and what it takes back, or the agent's calls, or how far time has come.
+    Topic `group.inputs`; a mark goes to all partitions, the rest to that of (tenant, agent)."""
+
+    tenant: str = ""
+    agent: str = ""
+    decision_key: str = ""
+    revision: int = 0
+    now: Standing | None = None
+    previous: Standing | None = None
+    calls: Calls | None = None
+    mark: Mark | None = None
 
 
 class QualityFact(Struct, kw_only=True, omit_defaults=True):

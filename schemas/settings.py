@@ -97,6 +97,10 @@ class Settings(BaseSettings):
     clock_skew_s: float = Field(300.0, ge=0, description="how far an event time may be ahead of its receipt")
     expected_days: int = Field(30, ge=1, le=366, description="closed days an expected cost is taken from")
     expected_min_decisions: int = Field(20, ge=1, description="decisions under which an expected cost is null")
+    window_lateness_s: float = Field(
+        10.0, ge=0, description="how long after its end a live window of a rule waits for its last word; a replay's does not wait"
+    )
+    rules_file: str = Field("", description="alert rules; empty = the default ones (`waterline rules`)")
     prices_file: str = Field("", description="override file: negotiated, self-hosted and other-currency prices, reviewer rates")
     price_from: Literal["agent", "gateway"] = Field(
         "agent", description="which source prices a call that both report without a shared response id"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
+from waterline.schemas.alerts import AlertDelivery, AlertTransition
 from waterline.schemas.changelog import Place
 from waterline.schemas.dead_letter import DeadLetter
 from waterline.schemas.events import Event, Payload
@@ -49,12 +50,28 @@ PRICE_VERSIONS = Topic(
     "price.versions", "provider", "prices as they became known", PriceVersion, "price_versions", compacted=True
 )
 GROUP_INPUTS = Topic(
-    "group.inputs", "tenant, group", "what decisions contribute to their groups", GroupInput, internal=True, joined=True
+    "group.inputs", "tenant, agent", "what decisions and calls contribute to their groups", GroupInput, internal=True, joined=True
 )
 DECISION_LINKS = Topic(
     "decision.links", "tenant, alias", "business id -> decision key, as elected", DecisionLink, "decision_links", compacted=True
 )
 QUALITY_FACTS = Topic("quality.facts", "tenant, group", "expected cost, one per group and day", QualityFact, "quality_facts")
+ALERT_TRANSITIONS = Topic(
+    "alert.transitions",
+    "alert id",
+    "every change of state of every alert",
+    AlertTransition,
+    "alert_transitions",
+    retention_ms=30 * DAY_MS,
+)
+ALERT_DELIVERIES = Topic(
+    "alert.deliveries",
+    "alert id, transition, channel",
+    "what became of a transition on a channel",
+    AlertDelivery,
+    "alert_deliveries",
+    compacted=True,
+)
 DEAD_LETTERS = Topic(
     "dead.letters",
     "source topic",
@@ -87,6 +104,8 @@ TOPICS: tuple[Topic, ...] = (
     GROUP_INPUTS,
     DECISION_LINKS,
     QUALITY_FACTS,
+    ALERT_TRANSITIONS,
+    ALERT_DELIVERIES,
     DEAD_LETTERS,
     DECIDE_CHANGELOG,
     GROUPS_CHANGELOG,

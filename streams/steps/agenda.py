@@ -12,14 +12,15 @@ BUCKET = 10 * SECOND
 
 
 class Agenda(Generic[K]):
-    """Keys by the time they are due, in buckets of ten seconds."""
+    """Keys by the time they are due, in buckets of ten seconds or another length: none too early, late by less than that."""
 
-    def __init__(self) -> None:
+    def __init__(self, length: int = BUCKET) -> None:
+        self.length = length
         self._buckets: dict[int, deque[K]] = {}
         self._order: list[int] = []
 
     def add(self, due: int, key: K) -> None:
-        bucket = due // BUCKET + 1
+        bucket = -(-due // self.length)
         if (keys := self._buckets.get(bucket)) is None:
             keys = self._buckets[bucket] = deque()
             heappush(self._order, bucket)
@@ -27,7 +28,7 @@ class Agenda(Generic[K]):
 
     def due(self, now: int, limit: int) -> Iterator[K]:
         """Take out up to `limit` keys whose time has come."""
-        while limit > 0 and self._order and self._order[0] * BUCKET <= now:
+        while limit > 0 and self._order and self._order[0] * self.length <= now:
             bucket = self._order[0]
             keys = self._buckets[bucket]
             while keys and limit > 0:

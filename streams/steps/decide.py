@@ -20,6 +20,7 @@ from waterline.streams.steps.links import Links, unlinked
 from waterline.streams.steps.merging import Merging
 from waterline.streams.steps.moment import SECOND, micros
 from waterline.streams.steps.prices import PriceBook
+from waterline.streams.steps.tally import Tally
 from waterline.streams.steps.telling import tell
 
 WAITING_KINDS = frozenset({Kind.REVIEW, Kind.OUTCOME, Kind.CORRECTION})
@@ -40,6 +41,7 @@ class DecideFold:
         self.links = Links(cold, limits)
         self.outs: list[Out] = []
         self.merging = Merging(self.keep, self.links, self.outs, self._take, self.is_here)
+        self.tally = Tally(partition, partitions)
         self.now = [0, 0]
         self._seen = 0
 
@@ -77,6 +79,7 @@ class DecideFold:
             self.keep.close(replay, self.now[replay], 2 * len(frame.lines))
 
     def _tick(self, replay: bool) -> None:
+        self.tally.time(replay, self._seen)
         self.now[replay] = max(self.now[replay], self._seen)
         self.keep.close(replay, self.now[replay], CLOSED_AT_ONCE)
         if not replay:
@@ -114,6 +117,7 @@ class DecideFold:
         end = decision.apply(event, ts, received, ts if ts < latest else latest, self.book)
         if not end:
             return
+        self.tally.add(event, min(end, latest), decision.key)
         life = decision.life
         replay = life.replay = event.clock is Clock.REPLAY
         news = min(end, latest, seen + self.skew)
@@ -132,6 +136,7 @@ class DecideFold:
         self.outs.clear()
         for decision in self.keep.touched.values():
             tell(decision, changes.outs)
+        self.tally.drain(changes.outs)
         self.keep.store(changes)
         self.links.store(changes)
         changes.cold.update(changes.puts)

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from waterline.schemas.events import Event, Kind, Status, Verdict
-from waterline.schemas.facts import Contribution
+from waterline.schemas.facts import Standing
 from waterline.schemas.faults import Guard, without
 from waterline.streams.steps.cost import leaf_of, review_ms
 from waterline.streams.steps.entry import (
@@ -73,7 +73,7 @@ class Life(Struct, array_like=True):
     replay: bool = False
     expires: int = 0
     told: int = 0
-    published: Contribution | None = None
+    published: Standing | None = None
 
 
 class Decision:

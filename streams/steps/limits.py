@@ -19,6 +19,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     clock_skew_s: float = 300.0
     expected_days: int = 30
     expected_min_decisions: int = 20
+    window_lateness_s: float = 10.0
     price_from: str = "agent"
 
     @classmethod

@@ -3,7 +3,7 @@
 from typing import Any
 
 from waterline.schemas.events import Outcome, Verdict
-from waterline.schemas.facts import Component, Contribution, CostFact, DecisionFact, DecisionState, PriceState
+from waterline.schemas.facts import Component, Contribution, CostFact, DecisionFact, DecisionState, PriceState, Standing
 from waterline.streams.steps.decision import Decision
 from waterline.streams.steps.entry import Entry, money
 from waterline.streams.steps.ledger import HUMAN, MODEL, PRICED, RETRIEVAL, TOOL
@@ -67,7 +67,7 @@ def snapshot(decision: Decision) -> DecisionFact:
         downstream_ms=downstream_ms,
         resolution_ms=min(agent_ms + queue_ms + review_ms + downstream_ms, MOST_MS),
         synthetic_fields=sorted(decision.synthetic) if decision.synthetic else [],
-        previous=life.published,
+        previous=life.published.contribution if life.published is not None else None,
     )
 
 
@@ -82,16 +82,21 @@ def _merged(decision: Decision) -> DecisionFact:
         merged_into=life.merged_into,
         started_at=instant(life.news),
         ended_at=instant(life.news),
-        previous=life.published,
+        previous=life.published.contribution if life.published is not None else None,
     )
 
 
-def contribution(decision: Decision) -> Contribution | None:
-    """What the decision adds to its group; nothing once it is part of another."""
+def standing(decision: Decision) -> Standing | None:
+    """What the decision is to its groups; nothing once it is part of another."""
     life, ledger = decision.life, decision.ledger
     if life.merged_into or not life.entries:
         return None
-    cost, first, last = ledger.cost, decision.first, decision.last
+    tokens = ledger.input + ledger.cache_read + ledger.cache_write + ledger.output
+    return Standing(_contribution(decision), decision.began, life.replay, ledger.unpriced, min(tokens, MOST_TOKENS))
+
+
+def _contribution(decision: Decision) -> Contribution:
+    cost, first, last = decision.ledger.cost, decision.first, decision.last
     return Contribution(
         day=day_of(decision.began),
         agent=first["agent"][1] if "agent" in first else "",

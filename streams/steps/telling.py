@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from waterline.schemas.facts import Contribution, GroupInput
+from waterline.schemas.facts import GroupInput, Standing
 from waterline.schemas.identity import routing_key
 from waterline.schemas.topics import COST_FACTS, DECISION_FACTS, GROUP_INPUTS
 from waterline.streams.steps.decision import Decision
 from waterline.streams.steps.entry import Entry
 from waterline.streams.steps.fold import Out
-from waterline.streams.steps.snapshot import contribution, cost_fact, snapshot
+from waterline.streams.steps.snapshot import cost_fact, snapshot, standing
 
 FRAME_BYTES = 500_000
 _encode = msgspec.json.Encoder().encode
@@ -28,10 +28,10 @@ def tell(decision: Decision, outs: list[Out]) -> None:
         dirty.clear()
     outs.append(Out(DECISION_FACTS, key, _encode(snapshot(decision))))
     life.told = decision.revision
-    now, before = contribution(decision), life.published
+    now, before = standing(decision), life.published
     if now == before:
         return
-    if now is not None and before is not None and (now.agent, now.task) == (before.agent, before.task):
+    if now is not None and before is not None and now.contribution.agent == before.contribution.agent:
         outs.append(_group_input(decision, now, now, before))
     else:
         if before is not None:
@@ -48,17 +48,17 @@ def retract(decision: Decision, entries: list[Entry], outs: list[Out]) -> None:
     outs.extend(_cost_frames(key, facts))
 
 
-def _group_input(decision: Decision, of: Contribution, now: Contribution | None, previous: Contribution | None) -> Out:
-    group = f"{of.agent}/{of.task}"
+def _group_input(decision: Decision, of: Standing, now: Standing | None, previous: Standing | None) -> Out:
+    agent = of.contribution.agent
     told = GroupInput(
         tenant=decision.tenant,
-        group=group,
+        agent=agent,
         decision_key=decision.key,
         revision=decision.revision,
         now=now,
         previous=previous,
     )
-    return Out(GROUP_INPUTS, routing_key(decision.tenant, group), _encode(told))
+    return Out(GROUP_INPUTS, routing_key(decision.tenant, agent), _encode(told))
 
 
 def _cost_frames(key: bytes, facts: Iterable[bytes]) -> Iterator[Out]:

@@ -10,7 +10,7 @@ import msgspec
 
 from waterline.schemas.dead_letter import DeadLetter
 from waterline.schemas.events import Clock, Event, Kind
-from waterline.schemas.facts import Contribution, CostFact, DecisionFact, DecisionLink, DecisionState, GroupInput, PriceVersion
+from waterline.schemas.facts import CostFact, DecisionFact, DecisionLink, DecisionState, GroupInput, PriceVersion, Standing
 from waterline.schemas.frames import (
     H_TYPE,
     TICK,
@@ -145,7 +145,8 @@ class World:
         self.offsets = dict.fromkeys(self.queues, -1)
         self.decisions: dict[str, DecisionFact] = {}
         self.costs: dict[tuple[str, str], CostFact] = {}
-        self.contributions: dict[str, Contribution] = {}
+        self.contributions: dict[str, Standing] = {}
+        self.inputs: list[GroupInput] = []
         self.links: dict[str, DecisionLink] = {}
         self.letters: list[DeadLetter] = []
 
@@ -217,6 +218,9 @@ class World:
             assert before_cost is None or told.revision > before_cost.revision
             self.costs[told.decision_key, told.event_id] = told
         elif isinstance(told, GroupInput):
+            self.inputs.append(told)
+            if told.calls is not None or told.mark is not None:
+                return
             assert self.contributions.pop(told.decision_key, None) == told.previous
             if told.now is not None:
                 self.contributions[told.decision_key] = told.now

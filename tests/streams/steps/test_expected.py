@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from tests.streams.steps.world import T0, TENANT, Disk, World, call, event
 from waterline.schemas.events import Kind, Verdict
-from waterline.schemas.facts import Contribution, GroupInput, QualityFact
+from waterline.schemas.facts import Contribution, GroupInput, QualityFact, Standing
 from waterline.schemas.frames import Frame, Line
 from waterline.schemas.topics import GROUP_INPUTS
 from waterline.streams.steps.fold import Position
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
-from waterline.streams.steps.moment import day_name, day_number
+from waterline.streams.steps.moment import DAY, day_name, day_number, micros
+from waterline.streams.steps.rules import RuleBook, Rules
 
 TODAY = day_number("2026-11-20")
 
@@ -27,8 +28,17 @@ def contribution(day: int, human: str = "0", reviewed: bool = False, agent: str 
     return Contribution(day=day_name(day), agent=agent, task=task, reviewed=reviewed, human_cost=Decimal(human))
 
 
-def given_input(now: Contribution | None, previous: Contribution | None = None, key: str = "k", revision: int = 1) -> GroupInput:
-    return GroupInput(tenant=TENANT, group="a/t", decision_key=key, revision=revision, now=now, previous=previous)
+Given = Contribution | Standing | None
+
+
+def given_input(now: Given, previous: Given = None, key: str = "k", revision: int = 1) -> GroupInput:
+    return GroupInput(
+        tenant=TENANT, agent="a", decision_key=key, revision=revision, now=standing(now), previous=standing(previous)
+    )
+
+
+def standing(given: Given) -> Standing | None:
+    return Standing(given, day_number(given.day) * DAY) if isinstance(given, Contribution) else given
 
 
 class Groups:
@@ -38,7 +48,7 @@ class Groups:
         self.limits, self.disk = limits or Limits(), Disk()
         self.facts: dict[tuple[str, str], QualityFact] = {}
         self.told = 0
-        self.fold = GroupsFold(0, 1, self.disk, self.limits)
+        self.fold = GroupsFold(0, 1, self.disk, self.limits, RuleBook(Rules("", ())))
 
     def take(self, inputs: Iterable[GroupInput]) -> None:
         lines = [Line(n, b"", one) for n, one in enumerate(inputs)]
@@ -54,7 +64,7 @@ class Groups:
             self.facts[at] = fact
             self.told += 1
         if restart:
-            self.fold = GroupsFold(0, 1, self.disk, self.limits)
+            self.fold = GroupsFold(0, 1, self.disk, self.limits, RuleBook(Rules("", ())))
             for key, value in self.disk.items():
                 assert self.fold.load(key, value)
 
@@ -128,8 +138,8 @@ def test_groups_do_not_mix_whatever_their_names() -> None:
     for agent, task in (("a/b", "c"), ("a", "b/c")):
         groups.take([given_input(contribution(TODAY - ago, agent=agent, task=task)) for ago in (0, 1)])
     groups.drain()
-    assert len(groups.fold.groups) == 2
-    assert {group.days[TODAY - 1][0] for group in groups.fold.groups.values()} == {1}
+    assert len(groups.fold.expected.groups) == 2
+    assert {group.days[TODAY - 1][0] for group in groups.fold.expected.groups.values()} == {1}
 
 
 def test_memory_is_bounded_in_days() -> None:
@@ -137,7 +147,7 @@ def test_memory_is_bounded_in_days() -> None:
     for ago in range(400, -1, -1):
         groups.take([given_input(contribution(TODAY - ago), key=f"d{ago}")])
         groups.drain()
-    (group,) = groups.fold.groups.values()
+    (group,) = groups.fold.expected.groups.values()
     assert len(group.days) == len(group.told) == 75
     groups.take([given_input(contribution(TODAY - 300), key="late")])
     groups.drain()
@@ -145,13 +155,13 @@ def test_memory_is_bounded_in_days() -> None:
 
 
 def test_groups_that_do_not_fit_into_memory_lie_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waterline.streams.steps.groups.GROUPS", 3)
+    monkeypatch.setattr("waterline.streams.steps.expected.GROUPS", 3)
     groups = Groups(few())
     for _ in range(2):
         for n in range(9):
             groups.take([given_input(contribution(TODAY - 1, agent=f"a{n}"), key=f"d{n}")])
             groups.drain()
-    assert len(groups.fold.groups) == 3
+    assert len(groups.fold.expected.groups) == 3
     groups.take([given_input(contribution(TODAY, agent="a0"))])
     groups.drain()
     assert groups.facts["a0 t", day_name(TODAY)].decisions == 2
@@ -202,4 +212,6 @@ def test_a_day_is_the_day_of_the_decision_however_late_the_review() -> None:
     world.send([call(0, agent="a"), event(Kind.REVIEW, timedelta(days=9).total_seconds(), review_minutes=1)])
     world.run()
     (told,) = world.contributions.values()
-    assert (told.day, told.reviewed, told.human_cost) == ("2026-11-20", True, Decimal(1))
+    assert told.at == micros(T0)
+    added = told.contribution
+    assert (added.day, added.reviewed, added.human_cost) == ("2026-11-20", True, Decimal(1))

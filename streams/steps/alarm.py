@@ -1,0 +1,70 @@
+"""The state machine of an alert, window by window. Pure: a point and a verdict give the next point.
+
+    breach        the value is over the threshold          ok, resolved, ... -> pending -> firing
+    between       under the threshold, over the clear mark  firing stays; all else -> ok
+    clear         at or under the clear mark                firing -> resolved; pending, insufficient -> ok
+    little        too few samples                           after `hold_windows` in a row -> insufficient; else as it was
+
+So an alert that fires is put to rest by the first clear window, or, when no more data come, by `hold_windows` empty ones.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from msgspec import Struct
+
+from waterline.schemas.alerts import AlertState
+from waterline.streams.steps.rules import Rule
+
+
+class Verdict(IntEnum):
+    CLEAR = 0
+    BETWEEN = 1
+    BREACH = 2
+    LITTLE = 3
+
+
+class Point(Struct, array_like=True, frozen=True):
+    """Where an alert stands after a window. `streak`: breaches in a row; `held`: windows in a row with too little data."""
+
+    state: AlertState = AlertState.OK
+    streak: int = 0
+    held: int = 0
+
+
+START = Point()
+
+
+class Alarm(Struct, array_like=True):
+    """What is kept of an alert. `base` is its point before the oldest window that can still change, `told` its state as last
+    told, `fired` the windows that can still change after which it was told as firing. Times are microseconds."""
+
+    base: Point = START
+    told: AlertState = AlertState.OK
+    transition: int = 0
+    opened_at: int | None = None
+    provisional: int | None = None
+    fired: list[int] = []
+
+
+def step(point: Point, verdict: Verdict, rule: Rule) -> Point:
+    state = point.state
+    if verdict is Verdict.LITTLE:
+        held = point.held + 1
+        return Point(AlertState.INSUFFICIENT if held >= rule.hold_windows else state, 0, held)
+    if verdict is Verdict.BREACH:
+        streak = point.streak + 1
+        fires = state is AlertState.FIRING or streak >= rule.for_windows
+        return Point(AlertState.FIRING if fires else AlertState.PENDING, streak)
+    if state is AlertState.FIRING:
+        return Point(AlertState.RESOLVED if verdict is Verdict.CLEAR else state)
+    return Point(AlertState.RESOLVED if state is AlertState.RESOLVED else AlertState.OK)
+
+
+def walk(base: Point, verdicts: Iterable[tuple[int, Verdict]], rule: Rule) -> list[tuple[int, Point]]:
+    """The point after each window."""
+    points, point = [], base
+    for start, verdict in verdicts:
+        point = step(point, verdict, rule)
+        points.append((start, point))
+    return points

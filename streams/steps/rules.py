@@ -1,0 +1,80 @@
+"""Rules as data, and what they can be about. A rule compares one measure of one group over one window with a threshold.
+
+Measures are a closed list: each says what it is drawn from, so that a rule needs no code. Rules come from a file, which
+`streams/rules_file.py` reads; here nothing is read.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+
+from msgspec import Struct
+
+from waterline.schemas.alerts import Severity
+
+
+class How(StrEnum):
+    """How a value comes from a cell's fields: `part / whole`, the sum of `part`, or a quantile of the durations of calls."""
+
+    RATIO = "ratio"
+    SUM = "sum"
+    QUANTILE = "quantile"
+
+
+class Measure(Struct, frozen=True):
+    """`part` and `whole` are fields of a window's cell (windows.py); `whole` is what the samples are counted in."""
+
+    name: str
+    meaning: str
+    how: How
+    unit: str
+    part: str
+    whole: str
+    groups: tuple[tuple[str, ...], ...] = (("agent",),)
+    q: float = 0.0
+
+
+AGENT, AGENT_TOOL = ("agent",), ("agent", "tool")
+MEASURES: tuple[Measure, ...] = (
+    Measure("tool_error_rate", "tool calls that failed", How.RATIO, "ratio", "errors", "calls", (AGENT, AGENT_TOOL)),
+    Measure("escalation_rate", "decisions handed to a human", How.RATIO, "ratio", "escalated", "decisions"),
+    Measure("override_rate", "reviews that changed the proposal", How.RATIO, "ratio", "overturned", "reviewed"),
+    Measure("unpriced_calls", "model calls without a price", How.SUM, "count", "unpriced", "decisions"),
+    Measure("model_latency_p95", "95th percentile of model calls", How.QUANTILE, "ms", "model_ms", "model_calls", q=0.95),
+)
+MEASURE = {measure.name: measure for measure in MEASURES}
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """Fires when `measure` over a window of `window_s` seconds is above `above`, with at least `at_least` samples, for
+    `for_windows` windows in a row; resolves when it is at or under `above * clear_at`. A window with fewer samples says
+    nothing; after `hold_windows` of them in a row the alert is at rest, as insufficient."""
+
+    name: str
+    measure: str
+    window_s: int
+    above: Decimal
+    by: tuple[str, ...] = AGENT
+    at_least: int = 1
+    clear_at: Decimal = Decimal("0.9")
+    for_windows: int = 1
+    hold_windows: int = 3
+    severity: Severity = Severity.WARNING
+    runbook: str = ""
+
+    @property
+    def clear(self) -> Decimal:
+        return self.above * self.clear_at
+
+
+class Rules(Struct, frozen=True):
+    """What is in force. `version` is a hash of the text the rules came from, and travels with every alert."""
+
+    version: str
+    rules: tuple[Rule, ...]
+
+
+class RuleBook:
+    """The rules in force, for all partitions of a process; they may be replaced between two batches."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.now = rules

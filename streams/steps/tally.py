@@ -1,0 +1,80 @@
+"""What events say of their agent, counted by the minute before it travels: one line for many calls.
+
+A call counts in the minute in which it ended, once, when its decision takes it in; a copy is not taken in. So the counts add up
+to those of the distinct raw events, whatever way and in whatever order these came.
+"""
+
+import msgspec
+
+from waterline.schemas.events import Clock, Event, Kind, Status
+from waterline.schemas.facts import Calls, GroupInput, Mark
+from waterline.schemas.identity import partition_of, routing_key
+from waterline.schemas.topics import GROUP_INPUTS
+from waterline.streams.steps.fold import Out
+from waterline.streams.steps.moment import SECOND
+from waterline.streams.steps.sketch import bucket_of
+
+COUNTED = frozenset({Kind.TOOL_CALL, Kind.MODEL_CALL})
+MINUTE = 60 * SECOND
+EXAMPLES = 5
+MARK_EVERY = 5 * SECOND
+"""of event time on the wall: how late an idle stream may learn that time goes on"""
+
+_encode = msgspec.json.Encoder().encode
+_Key = tuple[str, str, Kind, str, int, bool]
+
+
+class Tally:
+    """The counts of one partition since the last drain, and what it last said of its time."""
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        self.partition = partition
+        self._calls: dict[_Key, Calls] = {}
+        self._marks: dict[bool, int] = {}
+        self._said = [0, 0]
+        self._everywhere = one_key_of_each(partitions)
+
+    def add(self, event: Event, end: int, decision_key: str) -> None:
+        """One event that its decision has taken in; `end` in microseconds."""
+        kind = event.kind
+        if kind not in COUNTED or not event.agent:
+            return
+        name = event.tool if kind is Kind.TOOL_CALL else event.model_served or event.model_requested
+        key = (event.tenant, event.agent, kind, name or event.name, end // MINUTE, event.clock is Clock.REPLAY)
+        calls = self._calls.get(key)
+        if calls is None:
+            calls = self._calls[key] = Calls(kind, key[3], key[4], replay=key[5])
+        calls.count += 1
+        bucket = bucket_of(event.duration_ms)
+        calls.durations[bucket] = calls.durations.get(bucket, 0) + 1
+        if event.status is not Status.OK:
+            calls.errors += 1
+            if len(calls.examples) < EXAMPLES and decision_key not in calls.examples:
+                calls.examples.append(decision_key)
+
+    def time(self, replay: bool, now: int) -> None:
+        """All that this partition will hear from now on is, as far as it knows, later than `now`."""
+        if now - self._said[replay] >= (1 if replay else MARK_EVERY):
+            self._marks[replay] = self._said[replay] = now
+
+    def drain(self, outs: list[Out]) -> None:
+        for (tenant, agent, *_), calls in self._calls.items():
+            outs.append(
+                Out(GROUP_INPUTS, routing_key(tenant, agent), _encode(GroupInput(tenant=tenant, agent=agent, calls=calls)))
+            )
+        self._calls.clear()
+        for replay, now in self._marks.items():
+            line = _encode(GroupInput(mark=Mark(self.partition, replay, now)))
+            outs.extend(Out(GROUP_INPUTS, key, line) for key in self._everywhere)
+        self._marks.clear()
+
+
+def one_key_of_each(partitions: int) -> list[bytes]:
+    """A key for each partition, by which it is chosen."""
+    found: dict[int, bytes] = {}
+    number = 0
+    while len(found) < partitions:
+        key = b"mark/%d" % number
+        found.setdefault(partition_of(key, partitions), key)
+        number += 1
+    return [found[partition] for partition in range(partitions)]

@@ -1,0 +1,280 @@
+"""Rules over windows -> transitions of alerts (M7). A part of the fold of stage `groups`.
+
+    calls, standings -> windows -> verdicts -> alarms -> alert.transitions
+
+A window's last word is said when the watermark has passed its end, from what is in it then; so a replay of the same events
+says the same, whatever the speed. Live data may make an alert fire earlier, marked provisional: when the value is over the
+threshold even if as many samples as in the window before come, and none of them adds to it. What comes late changes its
+window, and the alert walks again from there.
+
+A decision counts in the window of its start, a call in that of its end (to the minute).
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from waterline.schemas.alerts import AlertState
+from waterline.schemas.events import Kind
+from waterline.schemas.facts import Calls, GroupInput, Mark, Standing
+from waterline.schemas.topics import ALERT_TRANSITIONS
+from waterline.streams.steps.alarm import START, Alarm, Point, Verdict, walk
+from waterline.streams.steps.evidence import Reading, read, transition
+from waterline.streams.steps.fold import Changes, Out
+from waterline.streams.steps.limits import Limits
+from waterline.streams.steps.moment import SECOND
+from waterline.streams.steps.rules import AGENT, AGENT_TOOL, Rule, RuleBook
+from waterline.streams.steps.sketch import merge
+from waterline.streams.steps.tally import MINUTE
+from waterline.streams.steps.windows import Cell, Clock, Series, WindowKey, Windows
+
+WINDOW, ALARM, MARKS = b"w", b"a", b"m"
+REST = frozenset({AlertState.OK, AlertState.RESOLVED, AlertState.INSUFFICIENT, AlertState.NO_DATA})
+_encode = msgspec.msgpack.Encoder().encode
+_decode_cell = msgspec.msgpack.Decoder(tuple[WindowKey, Cell]).decode
+_decode_alarm = msgspec.msgpack.Decoder(tuple[str, Series, Alarm]).decode
+_decode_marks = msgspec.msgpack.Decoder(list[dict[int, int]]).decode
+_fact = msgspec.json.Encoder().encode
+
+_AlarmKey = tuple[str, Series]
+
+
+class Thresholds:
+    """Windows, alarms and the time of one partition."""
+
+    def __init__(self, partitions: int, limits: Limits, rules: RuleBook) -> None:
+        self.book = rules
+        self.windows = Windows()
+        self.clocks = (Clock(partitions, int(limits.window_lateness_s * SECOND)), Clock(partitions, 0))
+        self.alarms: dict[_AlarmKey, Alarm] = {}
+        self.changed: set[_AlarmKey] = set()
+        self.corrected: set[WindowKey] = set()
+        self.outs: list[Out] = []
+        self._marked = False
+
+    # state
+
+    def load(self, key: bytes, value: bytes) -> bool:
+        if key.startswith(WINDOW):
+            self.windows.load(*_decode_cell(value))
+        elif key.startswith(ALARM):
+            rule, series, alarm = _decode_alarm(value)
+            self.alarms[rule, series] = alarm
+        else:
+            for clock, marks in zip(self.clocks, _decode_marks(value), strict=True):
+                clock.marks = marks
+        return True
+
+    def drain(self, changes: Changes) -> None:
+        for key in self.corrected:
+            self._judge(key, late=True)
+        self.corrected.clear()
+        self._look_ahead()
+        windows = self.windows
+        for key in windows.touched:
+            changes.puts[_window_key(key)] = _encode((key, windows.cells[key]))
+        for key in windows.gone:
+            changes.puts[_window_key(key)] = None
+        for rule, series in self.changed:
+            alarm = self.alarms.get((rule, series))
+            changes.puts[_alarm_key(rule, series)] = None if alarm is None else _encode((rule, series, alarm))
+        if self._marked or changes.puts:
+            changes.puts[MARKS] = _encode([clock.marks for clock in self.clocks])
+        windows.touched.clear()
+        windows.gone.clear()
+        self.changed.clear()
+        self._marked = False
+        changes.outs.extend(self.outs)
+        self.outs.clear()
+
+    # what comes in
+
+    def take(self, given: GroupInput) -> None:
+        if given.mark is not None:
+            self._mark(given.mark)
+        elif given.calls is not None:
+            self._calls(given.tenant, given.agent, given.calls)
+        else:
+            for standing, sign in ((given.previous, -1), (given.now, 1)):
+                if standing is not None:
+                    self._standing(given, standing, sign)
+
+    def _calls(self, tenant: str, agent: str, calls: Calls) -> None:
+        series: list[tuple[tuple[str, ...], Series]] = [(AGENT, Series(tenant, agent, "", calls.replay))]
+        if calls.kind is Kind.TOOL_CALL:
+            series.append((AGENT_TOOL, Series(tenant, agent, calls.name, calls.replay)))
+        for by, one in series:
+            for cell in self._cells(one, by, calls.minute * MINUTE):
+                if calls.kind is Kind.MODEL_CALL:
+                    cell.model_calls += calls.count
+                    merge(cell.model_ms, calls.durations)
+                    continue
+                cell.calls += calls.count
+                cell.errors += calls.errors
+                for example in calls.examples:
+                    cell.show("errors", example, 1)
+
+    def _standing(self, given: GroupInput, standing: Standing, sign: int) -> None:
+        told = standing.contribution
+        series = Series(given.tenant, told.agent, "", standing.replay)
+        counts = {
+            "decisions": 1,
+            "escalated": told.escalated,
+            "reviewed": told.reviewed,
+            "overturned": told.overturned,
+            "unpriced": standing.unpriced,
+            "tokens": standing.tokens,
+        }
+        for cell in self._cells(series, AGENT, standing.at):
+            for field, count in counts.items():
+                if count:
+                    setattr(cell, field, getattr(cell, field) + sign * count)
+                    if field not in ("decisions", "tokens"):
+                        cell.show(field, given.decision_key, sign)
+
+    def _cells(self, series: Series, by: tuple[str, ...], time: int) -> Iterator[Cell]:
+        watermark = self.clocks[series.replay].watermark
+        for length in {rule.window_s * SECOND for rule in self.book.now.rules if rule.by == by}:
+            cell = self.windows.at(series, length, time, watermark)
+            if cell is None:
+                continue
+            if cell.over:
+                self.corrected.add(WindowKey(series, length, time - time % length))
+            yield cell
+
+    # time
+
+    def _mark(self, mark: Mark) -> None:
+        clock = self.clocks[mark.replay]
+        before = clock.watermark
+        clock.mark(mark)
+        self._marked |= mark.replay
+        if (watermark := clock.watermark) > before:
+            for key in self.windows.due(mark.replay, watermark):
+                if self.windows.cells[key].over:
+                    self._let_go(key)
+                else:
+                    self._close(key)
+
+    def _close(self, key: WindowKey) -> None:
+        self.windows.cells[key].over = True
+        self.windows.touched.add(key)
+        kept = self.windows.over(key.series, key.length)
+        self._judge(key, late=kept[-1] > key.start)
+
+    def _let_go(self, key: WindowKey) -> None:
+        """Its verdict becomes part of where the alarm begins; an alarm that never said anything is forgotten with its last
+        window."""
+        cell = self.windows.cells[key]
+        self.windows.drop(key)
+        last = not self.windows.over(key.series, key.length)
+        for rule in self._rules(key):
+            at = (rule.name, key.series)
+            if (alarm := self.alarms.get(at)) is None:
+                continue
+            alarm.base = walk(alarm.base, [(key.start, read(rule, cell).verdict)], rule)[-1][1]
+            alarm.fired = [start for start in alarm.fired if start > key.start]
+            self.changed.add(at)
+            if last and not alarm.transition and alarm.base.state is AlertState.OK:
+                del self.alarms[at]
+
+    def _rules(self, key: WindowKey) -> Iterator[Rule]:
+        by = AGENT_TOOL if key.series.tool else AGENT
+        return (rule for rule in self.book.now.rules if rule.window_s * SECOND == key.length and rule.by == by)
+
+    # judgement
+
+    def _judge(self, key: WindowKey, late: bool) -> None:
+        for rule in self._rules(key):
+            self._follow(rule, key, late)
+
+    def _follow(self, rule: Rule, key: WindowKey, late: bool) -> None:
+        """Walks the alarm over the kept windows, and tells where it stands if that is news."""
+        readings = {start: read(rule, self._cell(key, start)) for start in self.windows.over(key.series, key.length)}
+        alarm = self.alarms.get((rule.name, key.series)) or Alarm(fired=[])
+        points = walk(alarm.base, ((start, reading.verdict) for start, reading in readings.items()), rule)
+        fired = [start for start, point in points if point.state is AlertState.FIRING]
+        missed = [start for start in fired if start not in alarm.fired and start >= key.start]
+        last = points[-1][1]
+        if alarm.provisional is not None and alarm.provisional <= key.start:
+            alarm.provisional = None
+        if alarm.provisional is None:
+            if missed and last.state in REST and alarm.told in REST:
+                self._tell(rule, alarm, key, missed[0], AlertState.FIRING, readings[missed[0]], late)
+            state = AlertState.RESOLVED if last.state is AlertState.OK and alarm.told is AlertState.FIRING else last.state
+            if not _alike(state, alarm.told):
+                at = missed[0] if missed and state is AlertState.FIRING else points[-1][0]
+                self._tell(rule, alarm, key, at, state, readings[at], late)
+        alarm.fired = fired
+        self._keep(rule, key.series, alarm, last)
+        if last.state not in REST:
+            self.windows.open(WindowKey(key.series, key.length, points[-1][0] + key.length), 0)
+
+    def _look_ahead(self) -> None:
+        """Fires before a live window is over, when what is in it is enough whatever else comes as usual."""
+        for key in list(self.windows.touched):
+            cell = self.windows.cells[key]
+            if cell.over or key.series.replay:
+                continue
+            for rule in self._rules(key):
+                alarm = self.alarms.get((rule.name, key.series))
+                if rule.for_windows > 1 or (alarm is not None and alarm.told is AlertState.FIRING):
+                    continue
+                before = self.windows.cells.get(WindowKey(key.series, key.length, key.start - key.length))
+                reading = read(rule, cell, expected=read(rule, before).samples if before is not None else 0)
+                if reading.verdict is Verdict.BREACH:
+                    alarm = alarm or Alarm(fired=[])
+                    self._tell(rule, alarm, key, key.start, AlertState.FIRING, reading, late=False, provisional=True)
+                    alarm.provisional = key.start
+                    self._keep(rule, key.series, alarm, START)
+
+    def _tell(
+        self,
+        rule: Rule,
+        alarm: Alarm,
+        key: WindowKey,
+        start: int,
+        state: AlertState,
+        reading: Reading,
+        late: bool,
+        provisional: bool = False,
+    ) -> None:
+        window = WindowKey(key.series, key.length, start)
+        heard = max(self.clocks[key.series.replay].heard, start)
+        at = heard if late or provisional else window.end
+        alarm.transition += 1
+        if state is AlertState.FIRING:
+            alarm.opened_at = at
+        done = min(1.0, (heard - start) / key.length) if provisional else 1.0
+        told = transition(rule, self.book.now.version, alarm, window, state, reading, at, late, done if provisional else None)
+        alarm.told = state
+        self.outs.append(Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told)))
+
+    def _keep(self, rule: Rule, series: Series, alarm: Alarm, last: Point) -> None:
+        at = (rule.name, series)
+        if not alarm.transition and alarm.base == START and last == START:
+            if self.alarms.pop(at, None) is None:
+                return
+        else:
+            self.alarms[at] = alarm
+        self.changed.add(at)
+
+    def _cell(self, key: WindowKey, start: int) -> Cell:
+        return self.windows.cells[WindowKey(key.series, key.length, start)]
+
+
+def _alike(state: AlertState, told: AlertState) -> bool:
+    """Whether a receiver would see no difference: an alert that resolved is as good as one that never fired."""
+    return state is told or {state, told} == {AlertState.OK, AlertState.RESOLVED}
+
+
+def _window_key(key: WindowKey) -> bytes:
+    return WINDOW + _series(key.series) + b"\x1f%d\x1f%d" % (key.length, key.start)
+
+
+def _alarm_key(rule: str, series: Series) -> bytes:
+    return ALARM + rule.encode() + b"\x1f" + _series(series)
+
+
+def _series(series: Series) -> bytes:
+    return "\x1f".join((series.tenant, series.agent, series.tool, "r" if series.replay else "")).encode()
