@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -12,6 +13,7 @@ from waterline.schemas.settings import Settings, settings
 from waterline.schemas.topics import (
     AGENT_EVENTS,
     AGENT_MOVED,
+    ALERT_TRANSITIONS,
     COST_FACTS,
     DECIDE_CHANGELOG,
     DECISION_FACTS,
@@ -21,6 +23,7 @@ from waterline.schemas.topics import (
     PRICE_VERSIONS,
     QUALITY_FACTS,
 )
+from waterline.streams import rules_file
 from waterline.streams.prices import Feed, publish
 from waterline.streams.run import run
 from waterline.streams.stage import Plan
@@ -29,6 +32,7 @@ from waterline.streams.steps.fold import Cold
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.prices import PriceBook
+from waterline.streams.steps.rules import RuleBook
 from waterline.streams.worker import Worker
 
 NEWS_S = 5.0
@@ -58,7 +62,7 @@ class Prices:
             self.book.add(news)
 
 
-def plans(config: Settings, book: PriceBook) -> tuple[Plan, Plan]:
+def plans(config: Settings, book: PriceBook, rules: RuleBook) -> tuple[Plan, Plan]:
     """Stages `decide` and `groups`."""
     limits = Limits.of(config)
 
@@ -66,7 +70,7 @@ def plans(config: Settings, book: PriceBook) -> tuple[Plan, Plan]:
         return DecideFold(partition, partitions, cold, book, limits)
 
     def groups(partition: int, partitions: int, cold: Cold) -> GroupsFold:
-        return GroupsFold(partition, partitions, cold, limits)
+        return GroupsFold(partition, partitions, cold, limits, rules)
 
     told = (DECISION_FACTS, COST_FACTS, DECISION_LINKS, AGENT_MOVED, GROUP_INPUTS)
     group_inputs = partial(parse_facts, msgspec.json.Decoder(GroupInput).decode)
@@ -81,7 +85,7 @@ def plans(config: Settings, book: PriceBook) -> tuple[Plan, Plan]:
         Plan(
             name="groups",
             inputs={GROUP_INPUTS.name: group_inputs},
-            outputs=[QUALITY_FACTS.name],
+            outputs=[QUALITY_FACTS.name, ALERT_TRANSITIONS.name],
             changelog=GROUPS_CHANGELOG.name,
             fold=groups,
         ),
@@ -91,7 +95,8 @@ def plans(config: Settings, book: PriceBook) -> tuple[Plan, Plan]:
 def main() -> None:
     config = settings()
     prices = Prices(config)
-    decide, groups = plans(config, prices.book)
+    rules = RuleBook(rules_file.load(Path(config.rules_file)) if config.rules_file else rules_file.default())
+    decide, groups = plans(config, prices.book, rules)
     run(Worker(config, decide, groups, companion=prices))
 
 

@@ -8,7 +8,7 @@ from tests.faults.__main__ import faulty_stack
 from waterline.stack import Stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, jars: None) -> Iterator[Stack]:
     with faulty_stack(tmp_path_factory.mktemp("faults")) as stack:
         yield stack

@@ -10,7 +10,7 @@ SEEDS = range(1, 9)
 AWAY_S = 60.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def runner(stack: Stack) -> Runner:
     return Runner(stack)
 

@@ -60,7 +60,7 @@ class Pipeline(Struct):
         return answer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pipeline(tmp_path_factory: pytest.TempPathFactory, jars: None) -> Iterator[Pipeline]:
     with Stack(tmp_path_factory.mktemp("flow"), settings=Settings(decision_grace_s=30), free_ports=True) as stack:
         yield Pipeline(stack)

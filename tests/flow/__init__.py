@@ -1,0 +1,1 @@
+"""Events in at the door, answers out of the store: the pipeline as a whole."""
