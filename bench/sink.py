@@ -63,7 +63,7 @@ class Arena:
 
     def __init__(self, stack: Stack, store: Client) -> None:
         self.stack, self.store = stack, store
-        quiet = {"log_level": 0, "linger.ms": 20, "compression.type": "lz4"}
+        quiet = {"log_level": 0, "linger.ms": 20, "compression.type": "lz4", "queue.buffering.max.messages": 1_000_000}
         self._producer = Producer({"bootstrap.servers": stack.kafka} | quiet)
         self._sent = 0
 
