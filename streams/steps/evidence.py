@@ -1,7 +1,8 @@
 """What a window says under a rule, and the transition that tells it: the value, its threshold, and where to look."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import islice
 
 from msgspec import Struct
 
@@ -10,41 +11,55 @@ from waterline.schemas.events import Clock
 from waterline.streams.steps.alarm import Alarm, Verdict
 from waterline.streams.steps.entry import NANO
 from waterline.streams.steps.moment import instant
-from waterline.streams.steps.rules import MEASURE, How, Measure, Rule
-from waterline.streams.steps.sketch import quantile
-from waterline.streams.steps.windows import Cell, WindowKey
+from waterline.streams.steps.rules import MEASURE, Baseline, How, Measure, Rule
+from waterline.streams.steps.sketch import merged, quantile
+from waterline.streams.steps.windows import EXAMPLES, Cell, Series, WindowKey
 
 
 class Reading(Struct, frozen=True):
-    """A window under a rule. `value` is None when there is nothing to draw it from."""
+    """A window under a rule. `value` is None when there is nothing to draw it from, `threshold` when there is no baseline."""
 
     verdict: Verdict
     value: Decimal | None
+    threshold: Decimal | None
     samples: int
     decisions: list[str]
 
 
-def read(rule: Rule, cell: Cell, expected: int = 0) -> Reading:
-    """`expected`: samples to reckon with although they are not there yet, none of which adds to a ratio."""
+def read(rule: Rule, cells: Sequence[Cell], baseline: Decimal | None, expected: int = 0) -> Reading:
+    """`cells` are the window's panes. `expected`: samples to reckon with although they are not there yet, none of which adds to
+    a ratio."""
     measure = MEASURE[rule.measure]
-    samples: int = getattr(cell, measure.whole)
-    value = _value(measure, cell, max(samples, expected))
-    decisions = list(cell.examples.get(measure.part, ()))
-    if samples < rule.at_least or value is None:
-        return Reading(Verdict.LITTLE, value, samples, decisions)
-    if value > rule.above:
-        return Reading(Verdict.BREACH, value, samples, decisions)
-    return Reading(Verdict.CLEAR if value <= rule.clear else Verdict.BETWEEN, value, samples, decisions)
+    samples = samples_of(measure, cells)
+    value = value_of(measure, cells, max(samples, expected))
+    decisions = list(islice((key for cell in cells for key in cell.examples.get(measure.part, ())), EXAMPLES))
+    threshold = rule.above if rule.baseline is Baseline.NONE else baseline and _round(baseline * rule.above)
+    if samples < rule.at_least or value is None or threshold is None:
+        verdict = Verdict.LITTLE
+    elif value > threshold:
+        verdict = Verdict.BREACH
+    else:
+        verdict = Verdict.CLEAR if value <= threshold * rule.clear_at else Verdict.BETWEEN
+    return Reading(verdict, value, threshold, samples, decisions)
 
 
-def _value(measure: Measure, cell: Cell, whole: int) -> Decimal | None:
-    part = getattr(cell, measure.part)
-    if measure.how is How.SUM:
-        return Decimal(part)
+def samples_of(measure: Measure, cells: Iterable[Cell]) -> int:
+    return sum(getattr(cell, measure.whole) for cell in cells)
+
+
+def value_of(measure: Measure, cells: Iterable[Cell], whole: int) -> Decimal | None:
+    parts = [getattr(cell, measure.part) for cell in cells]
     if measure.how is How.QUANTILE:
-        found = quantile(part, measure.q)
-        return None if found is None else Decimal(found).quantize(NANO, ROUND_HALF_EVEN)
-    return (Decimal(part) / whole).quantize(NANO, ROUND_HALF_EVEN) if whole else None
+        found = quantile(merged(parts), measure.q)
+        return None if found is None else _round(Decimal(found))
+    total = Decimal(sum(parts))
+    if measure.how is How.SUM:
+        return total.scaleb(-9) if measure.part == "nanos" else total
+    return _round(total / whole) if whole else None
+
+
+def _round(value: Decimal) -> Decimal:
+    return value.quantize(NANO, ROUND_HALF_EVEN)
 
 
 def transition(
@@ -82,29 +97,34 @@ def transition(
         measure=measure.name,
         unit=measure.unit,
         value=reading.value,
-        threshold=rule.above,
-        clear=rule.clear.normalize(),
+        threshold=reading.threshold,
+        clear=None if reading.threshold is None else (reading.threshold * rule.clear_at).normalize(),
         samples=reading.samples,
         samples_needed=rule.at_least,
-        window_from=instant(window.start),
+        window_from=instant(first_of(rule, window)),
         window_to=instant(window.end),
         completeness=1.0 if provisional is None else provisional,
         provisional=provisional is not None,
         late=late,
         decisions=reading.decisions,
-        sql=statement(measure, window),
+        sql=statement(measure, window.series, first_of(rule, window), window.end),
         runbook=rule.runbook,
         rules_version=version,
     )
 
 
+def first_of(rule: Rule, window: WindowKey) -> int:
+    """Where a window begins whose last pane is `window`, in microseconds."""
+    return window.start - (rule.panes - 1) * window.length
+
+
 def _summary(rule: Rule, measure: Measure, window: WindowKey, state: AlertState, reading: Reading) -> str:
     about = window.series.agent + (f", {window.series.tool}," if window.series.tool else "")
-    span = f"from {instant(window.start):%Y-%m-%d %H:%M} to {instant(window.end):%H:%M} UTC"
+    span = f"from {instant(first_of(rule, window)):%Y-%m-%d %H:%M} to {instant(window.end):%Y-%m-%d %H:%M} UTC"
     if state is AlertState.INSUFFICIENT:
         return f"{rule.name} of {about} says nothing: {reading.samples} samples {span}, {rule.at_least} are needed"
-    value = show(reading.value, measure.unit)
-    return f"{rule.name} of {about} is {value} {span} ({reading.samples} samples); the limit is {show(rule.above, measure.unit)}"
+    value, limit = show(reading.value, measure.unit), show(reading.threshold, measure.unit)
+    return f"{rule.name} of {about} is {value} {span} ({reading.samples} samples); the limit is {limit}"
 
 
 def show(value: Decimal | None, unit: str) -> str:
@@ -121,13 +141,12 @@ _END = "ts + toIntervalMicrosecond(round(duration_ms * 1000))"
 _CALLS = "SELECT decision, ts, duration_ms, {name}, status, error_type FROM decision_events WHERE {where} ORDER BY ts"
 _DECISIONS = "SELECT decision_key, started_at, {columns} FROM decisions WHERE {where} ORDER BY started_at"
 _TOOL, _MODEL = ("tool_call", "tool"), ("model_call", "model_served")
-_FIELD_OF_DECISION: Mapping[str, str] = {"unpriced": "unpriced_calls", "reviewed": "reviews"}
+_FIELD_OF_DECISION: Mapping[str, str] = {"unpriced": "unpriced_calls", "reviewed": "reviews", "nanos": "realized_cost"}
 
 
-def statement(measure: Measure, window: WindowKey) -> str:
+def statement(measure: Measure, series: Series, start: int, end: int) -> str:
     """SQL that returns what the value was drawn from, one row a call or decision."""
-    series = window.series
-    since, until = (f"toDateTime64('{instant(us):%Y-%m-%d %H:%M:%S}', 6, 'UTC')" for us in (window.start, window.end))
+    since, until = (f"toDateTime64('{instant(us):%Y-%m-%d %H:%M:%S}', 6, 'UTC')" for us in (start, end))
     where = [f"tenant = {quoted(series.tenant)}", f"agent = {quoted(series.agent)}"]
     if measure.whole in ("calls", "model_calls"):
         kind, name = _TOOL if measure.whole == "calls" else _MODEL

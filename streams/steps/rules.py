@@ -33,11 +33,21 @@ class Measure(Struct, frozen=True):
     q: float = 0.0
 
 
+class Baseline(StrEnum):
+    """What a threshold is relative to. `days`: the mean of the measure over the seven windows before, all of which must be
+    there. `hours`: the measure over the same hour of the last seven days; with too few samples there, over the last 24 hours."""
+
+    NONE = ""
+    DAYS = "last_7_windows"
+    HOURS = "same_hour_of_7_days"
+
+
 AGENT, AGENT_TOOL = ("agent",), ("agent", "tool")
 MEASURES: tuple[Measure, ...] = (
     Measure("tool_error_rate", "tool calls that failed", How.RATIO, "ratio", "errors", "calls", (AGENT, AGENT_TOOL)),
     Measure("escalation_rate", "decisions handed to a human", How.RATIO, "ratio", "escalated", "decisions"),
     Measure("override_rate", "reviews that changed the proposal", How.RATIO, "ratio", "overturned", "reviewed"),
+    Measure("cost", "realized cost of decisions", How.SUM, "USD", "nanos", "decisions"),
     Measure("unpriced_calls", "model calls without a price", How.SUM, "count", "unpriced", "decisions"),
     Measure("model_latency_p95", "95th percentile of model calls", How.QUANTILE, "ms", "model_ms", "model_calls", q=0.95),
 )
@@ -45,14 +55,19 @@ MEASURE = {measure.name: measure for measure in MEASURES}
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """Fires when `measure` over a window of `window_s` seconds is above `above`, with at least `at_least` samples, for
-    `for_windows` windows in a row; resolves when it is at or under `above * clear_at`. A window with fewer samples says
-    nothing; after `hold_windows` of them in a row the alert is at rest, as insufficient."""
+    """Fires when `measure` over a window is above `above`, or above `above` times the `baseline`, with at least `at_least`
+    samples, for `for_windows` windows in a row; resolves when it is at or under `clear_at` of that. A window with fewer samples
+    says nothing; after `hold_windows` of them in a row the alert is at rest, as insufficient.
+
+    A window is `panes` panes of `window_s` seconds long and moves on by one pane.
+    """
 
     name: str
     measure: str
     window_s: int
     above: Decimal
+    panes: int = 1
+    baseline: Baseline = Baseline.NONE
     by: tuple[str, ...] = AGENT
     at_least: int = 1
     clear_at: Decimal = Decimal("0.9")
@@ -60,10 +75,6 @@ class Rule(Struct, frozen=True, kw_only=True):
     hold_windows: int = 3
     severity: Severity = Severity.WARNING
     runbook: str = ""
-
-    @property
-    def clear(self) -> Decimal:
-        return self.above * self.clear_at
 
 
 class Rules(Struct, frozen=True):

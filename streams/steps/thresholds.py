@@ -10,7 +10,8 @@ window, and the alert walks again from there.
 A decision counts in the window of its start, a call in that of its end (to the minute).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 
 import msgspec
 
@@ -19,17 +20,22 @@ from waterline.schemas.events import Kind
 from waterline.schemas.facts import Calls, GroupInput, Mark, Standing
 from waterline.schemas.topics import ALERT_TRANSITIONS
 from waterline.streams.steps.alarm import START, Alarm, Point, Verdict, walk
-from waterline.streams.steps.evidence import Reading, read, transition
+from waterline.streams.steps.entry import nano
+from waterline.streams.steps.evidence import Reading, read, samples_of, transition, value_of
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.limits import Limits
-from waterline.streams.steps.moment import SECOND
-from waterline.streams.steps.rules import AGENT, AGENT_TOOL, Rule, RuleBook
+from waterline.streams.steps.moment import DAY, HOUR, SECOND
+from waterline.streams.steps.rules import AGENT, AGENT_TOOL, MEASURE, Baseline, Rule, RuleBook, Rules
 from waterline.streams.steps.sketch import merge
 from waterline.streams.steps.tally import MINUTE
-from waterline.streams.steps.windows import Cell, Clock, Series, WindowKey, Windows
+from waterline.streams.steps.windows import Age, Cell, Clock, Series, WindowKey, Windows
 
 WINDOW, ALARM, MARKS = b"w", b"a", b"m"
+BEFORE, ENOUGH = 7, 50
+"""Windows or days that a baseline is drawn from, and the samples that one of the same hour needs at least."""
 REST = frozenset({AlertState.OK, AlertState.RESOLVED, AlertState.INSUFFICIENT, AlertState.NO_DATA})
+UNSHOWN = frozenset({"decisions", "tokens", "nanos"})
+"""Fields to which every decision adds: none of them is an example."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_cell = msgspec.msgpack.Decoder(tuple[WindowKey, Cell]).decode
 _decode_alarm = msgspec.msgpack.Decoder(tuple[str, Series, Alarm]).decode
@@ -51,12 +57,14 @@ class Thresholds:
         self.corrected: set[WindowKey] = set()
         self.outs: list[Out] = []
         self._marked = False
+        self._known: Rules | None = None
+        self._wanted: dict[tuple[str, ...], set[int]] = {}
 
     # state
 
     def load(self, key: bytes, value: bytes) -> bool:
         if key.startswith(WINDOW):
-            self.windows.load(*_decode_cell(value))
+            self.windows.enter(*_decode_cell(value))
         elif key.startswith(ALARM):
             rule, series, alarm = _decode_alarm(value)
             self.alarms[rule, series] = alarm
@@ -124,23 +132,32 @@ class Thresholds:
             "overturned": told.overturned,
             "unpriced": standing.unpriced,
             "tokens": standing.tokens,
+            "nanos": (nano(told.automated_cost) or 0) + (nano(told.human_cost) or 0),
         }
         for cell in self._cells(series, AGENT, standing.at):
             for field, count in counts.items():
                 if count:
                     setattr(cell, field, getattr(cell, field) + sign * count)
-                    if field not in ("decisions", "tokens"):
+                    if field not in UNSHOWN:
                         cell.show(field, given.decision_key, sign)
 
     def _cells(self, series: Series, by: tuple[str, ...], time: int) -> Iterator[Cell]:
         watermark = self.clocks[series.replay].watermark
-        for length in {rule.window_s * SECOND for rule in self.book.now.rules if rule.by == by}:
+        for length in self._lengths(by):
             cell = self.windows.at(series, length, time, watermark)
             if cell is None:
                 continue
-            if cell.over:
+            if cell.age is not Age.OPEN:
                 self.corrected.add(WindowKey(series, length, time - time % length))
             yield cell
+
+    def _lengths(self, by: tuple[str, ...]) -> Iterable[int]:
+        """Lengths of the windows that rules want of such a series; also sees to how long they are kept."""
+        if self._known is not self.book.now:
+            self._known = self.book.now
+            self._wanted = lengths(self._known)
+            self.windows.reach = reach(self._known)
+        return self._wanted.get(by, ())
 
     # time
 
@@ -149,30 +166,23 @@ class Thresholds:
         before = clock.watermark
         clock.mark(mark)
         self._marked |= mark.replay
+        self._lengths(())
         if (watermark := clock.watermark) > before:
-            for key in self.windows.due(mark.replay, watermark):
-                if self.windows.cells[key].over:
-                    self._let_go(key)
+            for key, cell in self.windows.due(mark.replay, watermark):
+                if cell.age is Age.OVER:
+                    self._judge(key, late=self.windows.over(key.series, key.length)[-1] > key.start)
                 else:
-                    self._close(key)
+                    self._settle(key)
 
-    def _close(self, key: WindowKey) -> None:
-        self.windows.cells[key].over = True
-        self.windows.touched.add(key)
-        kept = self.windows.over(key.series, key.length)
-        self._judge(key, late=kept[-1] > key.start)
-
-    def _let_go(self, key: WindowKey) -> None:
+    def _settle(self, key: WindowKey) -> None:
         """Its verdict becomes part of where the alarm begins; an alarm that never said anything is forgotten with its last
         window."""
-        cell = self.windows.cells[key]
-        self.windows.drop(key)
-        last = not self.windows.over(key.series, key.length)
+        last = not self.windows.unsettled(key.series, key.length)
         for rule in self._rules(key):
             at = (rule.name, key.series)
             if (alarm := self.alarms.get(at)) is None:
                 continue
-            alarm.base = walk(alarm.base, [(key.start, read(rule, cell).verdict)], rule)[-1][1]
+            alarm.base = walk(alarm.base, [(key.start, self._read(rule, key).verdict)], rule)[-1][1]
             alarm.fired = [start for start in alarm.fired if start > key.start]
             self.changed.add(at)
             if last and not alarm.transition and alarm.base.state is AlertState.OK:
@@ -190,7 +200,8 @@ class Thresholds:
 
     def _follow(self, rule: Rule, key: WindowKey, late: bool) -> None:
         """Walks the alarm over the kept windows, and tells where it stands if that is news."""
-        readings = {start: read(rule, self._cell(key, start)) for start in self.windows.over(key.series, key.length)}
+        starts = self.windows.over(key.series, key.length)
+        readings = {start: self._read(rule, WindowKey(key.series, key.length, start)) for start in starts}
         alarm = self.alarms.get((rule.name, key.series)) or Alarm(fired=[])
         points = walk(alarm.base, ((start, reading.verdict) for start, reading in readings.items()), rule)
         fired = [start for start, point in points if point.state is AlertState.FIRING]
@@ -214,14 +225,14 @@ class Thresholds:
         """Fires before a live window is over, when what is in it is enough whatever else comes as usual."""
         for key in list(self.windows.touched):
             cell = self.windows.cells[key]
-            if cell.over or key.series.replay:
+            if cell.age is not Age.OPEN or key.series.replay:
                 continue
             for rule in self._rules(key):
                 alarm = self.alarms.get((rule.name, key.series))
                 if rule.for_windows > 1 or (alarm is not None and alarm.told is AlertState.FIRING):
                     continue
-                before = self.windows.cells.get(WindowKey(key.series, key.length, key.start - key.length))
-                reading = read(rule, cell, expected=read(rule, before).samples if before is not None else 0)
+                before = self._panes(rule, WindowKey(key.series, key.length, key.start - key.length))
+                reading = self._read(rule, key, samples_of(MEASURE[rule.measure], before))
                 if reading.verdict is Verdict.BREACH:
                     alarm = alarm or Alarm(fired=[])
                     self._tell(rule, alarm, key, key.start, AlertState.FIRING, reading, late=False, provisional=True)
@@ -259,8 +270,53 @@ class Thresholds:
             self.alarms[at] = alarm
         self.changed.add(at)
 
-    def _cell(self, key: WindowKey, start: int) -> Cell:
-        return self.windows.cells[WindowKey(key.series, key.length, start)]
+    def _read(self, rule: Rule, key: WindowKey, expected: int = 0) -> Reading:
+        return read(rule, self._panes(rule, key), self._baseline(rule, key), expected)
+
+    def _panes(self, rule: Rule, key: WindowKey) -> list[Cell]:
+        return self._found(key.series, key.length, (key.start - n * key.length for n in range(rule.panes)))
+
+    def _found(self, series: Series, length: int, starts: Iterable[int]) -> list[Cell]:
+        keys = (WindowKey(series, length, start) for start in starts)
+        return [cell for key in keys if (cell := self.windows.cells.get(key)) is not None]
+
+    def _baseline(self, rule: Rule, key: WindowKey) -> Decimal | None:
+        """What the rule's threshold is relative to; None while there is too little of it."""
+        measure = MEASURE[rule.measure]
+        if rule.baseline is Baseline.DAYS:
+            before = self._found(key.series, key.length, (key.start - n * key.length for n in range(1, BEFORE + 1)))
+            values = [value_of(measure, [cell], samples_of(measure, [cell])) for cell in before]
+            known = [value for value in values if value is not None]
+            return sum(known, Decimal(0)) / BEFORE if len(known) == BEFORE else None
+        if rule.baseline is Baseline.HOURS:
+            hour = key.start - key.start % HOUR
+            for starts in ((hour - n * DAY for n in range(1, BEFORE + 1)), (hour - n * HOUR for n in range(1, 25))):
+                cells = self._found(key.series, HOUR, starts)
+                if (samples := samples_of(measure, cells)) >= max(ENOUGH, rule.at_least):
+                    return value_of(measure, cells, samples)
+        return None
+
+
+def lengths(rules: Rules) -> dict[tuple[str, ...], set[int]]:
+    """By what a rule is grouped by: the lengths of windows to keep, in microseconds."""
+    wanted: dict[tuple[str, ...], set[int]] = {}
+    for rule in rules.rules:
+        wanted.setdefault(rule.by, set()).add(rule.window_s * SECOND)
+        if rule.baseline is Baseline.HOURS:
+            wanted[rule.by].add(HOUR)
+    return wanted
+
+
+def reach(rules: Rules) -> dict[int, int]:
+    """By length: how long after it is settled a window is part of another's value or baseline, in microseconds."""
+    reach: dict[int, int] = {}
+    for rule in rules.rules:
+        length = rule.window_s * SECOND
+        back = max(rule.panes - 1, BEFORE if rule.baseline is Baseline.DAYS else 0)
+        reach[length] = max(reach.get(length, 0), back * length)
+        if rule.baseline is Baseline.HOURS:
+            reach[HOUR] = max(reach.get(HOUR, 0), BEFORE * DAY + HOUR)
+    return reach
 
 
 def _alike(state: AlertState, told: AlertState) -> bool:

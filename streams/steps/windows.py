@@ -2,10 +2,12 @@
 
 A window begins at a multiple of its length since 1970 and is over when the watermark has come to its end. The watermark is the
 least of what the partitions upstream have come to, less the lateness that is allowed (none for a replay, which brings its own
-time). A window is kept for `KEPT` after its end: what comes for it in that time corrects what was said.
+time). For `KEPT` after its end, what comes for a window corrects what was said; then it is settled. It stays for as long as a
+later window is compared with it.
 """
 
 from collections.abc import Iterator
+from enum import IntEnum
 
 from msgspec import Struct
 
@@ -19,10 +21,17 @@ EXAMPLES = 5
 ALL = 2**62
 
 
-class Cell(Struct, array_like=True):
-    """One window of one series. `durations` of model calls, in milliseconds; `examples` are decision keys by field."""
+class Age(IntEnum):
+    OPEN = 0
+    OVER = 1
+    SETTLED = 2
 
-    over: bool = False
+
+class Cell(Struct, array_like=True):
+    """One window of one series. `model_ms` are durations of model calls in milliseconds, `nanos` the cost of decisions in
+    nano-dollars; `examples` are decision keys by field."""
+
+    age: Age = Age.OPEN
     calls: int = 0
     errors: int = 0
     model_calls: int = 0
@@ -32,6 +41,7 @@ class Cell(Struct, array_like=True):
     overturned: int = 0
     unpriced: int = 0
     tokens: int = 0
+    nanos: int = 0
     model_ms: Sketch = {}
     examples: dict[str, list[str]] = {}
 
@@ -88,53 +98,71 @@ class Clock:
 
 
 class Windows:
-    """All windows that are open or can still be corrected."""
+    """All windows that are open, can be corrected or are compared with. `reach`: by length, how long after it is settled a
+    window is compared with."""
 
     def __init__(self) -> None:
         self.cells: dict[WindowKey, Cell] = {}
         self.touched: set[WindowKey] = set()
         self.gone: set[WindowKey] = set()
+        self.reach: dict[int, int] = {}
         self._agendas: tuple[Agenda[WindowKey], Agenda[WindowKey]] = (Agenda(SECOND), Agenda(SECOND))
         self._kept: dict[tuple[Series, int], list[int]] = {}
 
-    def load(self, key: WindowKey, cell: Cell) -> None:
-        self._enter(key, cell)
-
-    def _enter(self, key: WindowKey, cell: Cell) -> None:
+    def enter(self, key: WindowKey, cell: Cell) -> None:
         self.cells[key] = cell
         self._kept.setdefault((key.series, key.length), []).append(key.start)
-        self._agendas[key.series.replay].add(key.end + (KEPT if cell.over else 0), key)
+        self._agendas[key.series.replay].add(self._next(key, cell), key)
+
+    def _next(self, key: WindowKey, cell: Cell) -> int:
+        """When it grows older."""
+        later = (0, KEPT, KEPT + self.reach.get(key.length, 0))
+        return key.end + later[cell.age]
 
     def at(self, series: Series, length: int, time: int, watermark: int) -> Cell | None:
         """The cell of the window that `time` falls into, to be changed; None when it can be corrected no more."""
         return self.open(WindowKey(series, length, time - time % length), watermark)
 
     def open(self, key: WindowKey, watermark: int) -> Cell | None:
+        if key.end + KEPT <= watermark:
+            return None
         cell = self.cells.get(key)
         if cell is None:
-            if key.end + KEPT <= watermark:
-                return None
             cell = Cell(model_ms={}, examples={})
-            self._enter(key, cell)
+            self.enter(key, cell)
             self.gone.discard(key)
         self.touched.add(key)
         return cell
 
-    def due(self, replay: bool, watermark: int) -> Iterator[WindowKey]:
-        """Windows that the watermark has passed: each once when it is over, and once more, as the last, when it is let go."""
+    def due(self, replay: bool, watermark: int) -> Iterator[tuple[WindowKey, Cell]]:
+        """Windows that grow older as the watermark passes, in order of time: over, settled, gone."""
         agenda = self._agendas[replay]
         for key in agenda.due(watermark, ALL):
-            if key in self.cells:
-                if not self.cells[key].over:
-                    agenda.add(key.end + KEPT, key)
-                yield key
+            cell = self.cells.get(key)
+            if cell is None:
+                continue
+            if (due := self._next(key, cell)) > watermark:
+                agenda.add(due, key)
+                continue
+            if cell.age is Age.SETTLED:
+                self._drop(key)
+                continue
+            cell.age = Age(cell.age + 1)
+            self.touched.add(key)
+            agenda.add(self._next(key, cell), key)
+            yield key, cell
 
     def over(self, series: Series, length: int) -> list[int]:
-        """Starts of the kept windows that are over, in order."""
+        """Starts of the windows that are over and can still be corrected, in order."""
         starts = sorted(self._kept.get((series, length), ()))
-        return [start for start in starts if self.cells[WindowKey(series, length, start)].over]
+        return [start for start in starts if self.cells[WindowKey(series, length, start)].age is Age.OVER]
 
-    def drop(self, key: WindowKey) -> None:
+    def unsettled(self, series: Series, length: int) -> bool:
+        """Whether a window is open or can still be corrected."""
+        starts = self._kept.get((series, length), ())
+        return any(self.cells[WindowKey(series, length, start)].age is not Age.SETTLED for start in starts)
+
+    def _drop(self, key: WindowKey) -> None:
         del self.cells[key]
         starts = self._kept[key.series, key.length]
         starts.remove(key.start)

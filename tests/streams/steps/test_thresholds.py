@@ -1,6 +1,7 @@
 """Rules over windows of event time: what fires, what stays silent, what a late event changes, and what a restart does not."""
 
 import random
+from datetime import timedelta
 from decimal import Decimal
 
 import msgspec
@@ -18,7 +19,8 @@ from waterline.streams.steps.fold import Position
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import HOUR, SECOND, instant
-from waterline.streams.steps.rules import AGENT_TOOL, Rule, RuleBook, Rules
+from waterline.streams.steps.rules import AGENT_TOOL, Baseline, Rule, RuleBook, Rules
+from waterline.streams.steps.sketch import bucket_of
 
 MINUTE = 60 * SECOND
 BEGIN = 29_000_000 - 29_000_000 % 60
@@ -28,6 +30,10 @@ BY_TOOL = Rule(name="by_tool", measure="tool_error_rate", window_s=300, above=De
 ESCALATED = Rule(name="escalation_rate", measure="escalation_rate", window_s=3600, above=Decimal("0.2"), at_least=30)
 SLOW = Rule(name="slow", measure="model_latency_p95", window_s=300, above=Decimal(1000), at_least=10)
 FOR_TWO = Rule(name="for_two", measure="tool_error_rate", window_s=300, above=Decimal("0.05"), at_least=20, for_windows=2)
+
+DAILY_COST = Rule(name="daily_cost", measure="cost", window_s=86400, above=Decimal("1.5"), baseline=Baseline.DAYS)
+TWICE = Rule(name="latency", measure="model_latency_p95", window_s=300, above=Decimal(2), baseline=Baseline.HOURS, at_least=10)
+WEEK = Rule(name="override_rate", measure="override_rate", window_s=86400, panes=7, above=Decimal("0.25"), at_least=10)
 
 OK, FIRING, RESOLVED, PENDING = AlertState.OK, AlertState.FIRING, AlertState.RESOLVED, AlertState.PENDING
 INSUFFICIENT = AlertState.INSUFFICIENT
@@ -75,6 +81,21 @@ class Watched:
 
         before = None if was is None else standing(was)
         return GroupInput(tenant=TENANT, agent="a", decision_key=key, now=standing(escalated), previous=before)
+
+    def cost(self, day: int, key: str, usd: str) -> GroupInput:
+        told = Contribution(day="2025-02-19", agent="a", automated_cost=Decimal(usd))
+        standing = Standing(told, (BEGIN + day * 1440) * MINUTE, self.replay)
+        return GroupInput(tenant=TENANT, agent="a", decision_key=key, now=standing)
+
+    def review(self, day: int, key: str, overturned: bool) -> GroupInput:
+        told = Contribution(day="2025-02-19", agent="a", reviewed=True, overturned=overturned)
+        return GroupInput(
+            tenant=TENANT, agent="a", decision_key=key, now=Standing(told, (BEGIN + day * 1440) * MINUTE, self.replay)
+        )
+
+    def models(self, minute: int, count: int, ms: float) -> GroupInput:
+        told = Calls(Kind.MODEL_CALL, "m", BEGIN + minute, count, 0, {bucket_of(ms): count}, [], self.replay)
+        return GroupInput(tenant=TENANT, agent="a", calls=told)
 
     def time(self, minute: float, source: int = 0) -> GroupInput:
         return GroupInput(mark=Mark(source, self.replay, round((BEGIN + minute) * MINUTE)))
@@ -231,3 +252,47 @@ def test_nothing_is_kept_of_what_nothing_was_said_about() -> None:
     assert watched.fold.thresholds.alarms == {}
     watched.take(watched.time(10 + 2 * HOUR // MINUTE))
     assert [key for key in dict(watched.disk.items()) if key[:1] in (b"w", b"a")] == []
+
+
+def day(number: float) -> float:
+    return number * 1440 - BEGIN % 1440
+
+
+def test_a_day_is_compared_with_the_mean_of_the_seven_before() -> None:
+    watched = Watched(DAILY_COST)
+    for number, usd in enumerate(("10", "10", "10", "10", "10", "10", "17", "16", "16.5")):
+        watched.take(watched.cost(number, f"d{number}", usd), watched.time(day(number + 1)), restart=True)
+    assert watched.states == [INSUFFICIENT, OK], "six days are no week, and 16.5 is under 150 % of 83 / 7"
+    watched.take(watched.cost(9, "d9", "19.5"), watched.time(day(10)))
+    told = watched.told[-1]
+    assert (told.state, told.value, told.unit) == (FIRING, Decimal("19.5"), "USD")
+    assert told.threshold == (Decimal("89.5") / 7 * Decimal("1.5")).quantize(Decimal("1e-9"))
+
+
+def test_latency_is_compared_with_the_same_hour_of_the_last_days_else_with_the_last_day() -> None:
+    watched = Watched(TWICE)
+    for number in range(3):
+        watched.take(watched.models(number * 1440 + 30, 100, 100), watched.time(number * 1440 + 35))
+        watched.take(watched.models(number * 1440 + 700, 100, 1000), watched.time(number * 1440 + 705))
+    watched.told.clear()
+    at = 3 * 1440
+    watched.take(watched.models(at + 30, 100, 300), watched.time(at + 35))
+    assert watched.states == [FIRING]
+    assert float(watched.told[0].threshold or 0) == pytest.approx(200, rel=0.01), "1,000 ms are another hour's"
+    watched.take(watched.models(at + 35, 100, 100), watched.time(at + 40), restart=True)
+    watched.take(watched.models(at + 200, 100, 1900), watched.time(at + 205))
+    assert watched.states == [FIRING, RESOLVED], "an hour without a past: within twice the p95 of the last 24 hours"
+
+
+def test_a_week_moves_on_by_a_day() -> None:
+    watched = Watched(WEEK)
+    for number in range(9):
+        reviews = [watched.review(number, f"d{number}-{n}", number < 3) for n in range(2)]
+        watched.take(*reviews, watched.time(day(number + 1)), restart=True)
+    assert [(told.state, told.value) for told in watched.told] == [
+        (INSUFFICIENT, Decimal(1)),
+        (FIRING, Decimal("0.6")),
+        (RESOLVED, Decimal("0.142857143")),
+    ]
+    assert watched.told[1].window_to is not None
+    assert watched.told[1].window_from == watched.told[1].window_to - timedelta(days=7)

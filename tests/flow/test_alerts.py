@@ -1,0 +1,98 @@
+"""Rules over recorded runs, one a minute from a full hour on: what the running pipeline says is what SQL over the raw events
+says is due."""
+
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from msgspec import Struct
+from rich.console import Console
+
+from tests.flow.conftest import Pipeline
+from waterline.commands.replay_runs import load, replay
+from waterline.replay.schedule import items_in_order
+from waterline.replay.telemetry import AGENT
+
+FIRST = "(SELECT * FROM events ORDER BY kafka_partition, kafka_offset, frame_index LIMIT 1 BY event_id)"
+CALLS = f"""
+    SELECT toStartOfInterval(ts + toIntervalMicrosecond(round(duration_ms * 1000)), INTERVAL 5 MINUTE) AS begin,
+           count() AS samples, countIf(status != 'ok') AS part
+    FROM {FIRST} WHERE agent = '{AGENT}' AND kind = 'tool_call'
+    GROUP BY begin ORDER BY begin"""
+ESCALATIONS = f"""
+    SELECT toStartOfHour(started) AS begin, count() AS samples, countIf(escalated) AS part
+    FROM (SELECT min(ts) AS started, max(kind = 'escalation') AS escalated
+          FROM {FIRST} WHERE agent = '{AGENT}' AND decision_key != '' GROUP BY decision_key)
+    GROUP BY begin ORDER BY begin"""
+
+
+class Played(Struct):
+    pipeline: Pipeline
+    last: datetime
+
+    def told(self, rule: str) -> list[dict[str, Any]]:
+        sql = f"SELECT * FROM alert_transitions WHERE rule = '{rule}' AND `group`['agent'] = '{AGENT}' ORDER BY transition"
+        return self.pipeline.rows(sql)
+
+
+@pytest.fixture(scope="module")
+def played(pipeline: Pipeline) -> Played:
+    runs = load([], 0)
+    begin = (datetime.now(UTC) - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+    items = items_in_order(runs, begin, timedelta(minutes=1), seed=7)
+    replay(items, pipeline.stack.collector_url, "", 0.0, pipeline.stack.settings, True, Console(file=StringIO()))
+    everything = f"SELECT uniqExact(event_id) AS n FROM events WHERE agent = '{AGENT}'"
+    pipeline.until(lambda: pipeline.rows(everything) == [{"n": len(items)}])
+    return Played(pipeline, items[-1].at)
+
+
+def due(windows: list[dict[str, Any]], above: float, at_least: int, until: str) -> list[tuple[str, str]]:
+    """(state, start of the window) of each change, from the counts of the windows: it fires above the threshold, goes on down
+    to nine tenths of it, and through windows with too little to say while there are no three of them in a row."""
+    changes, firing, quiet = [], False, 0
+    for window in windows:
+        begin, samples, part = str(window["begin"]), int(window["samples"]), int(window["part"])
+        if begin >= until:
+            break
+        if samples < at_least:
+            quiet += 1
+            assert quiet < 3, "the recording is denser than that"
+            continue
+        quiet = 0
+        if not firing and part / samples > above:
+            firing = True
+            changes.append(("firing", begin))
+        elif firing and part / samples <= 0.9 * above:
+            firing = False
+            changes.append(("resolved", begin))
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("rule", "sql", "above", "at_least", "length"),
+    [("tool_error_rate", CALLS, 0.05, 20, timedelta(minutes=5)), ("escalation_rate", ESCALATIONS, 0.2, 30, timedelta(hours=1))],
+)
+def test_alerts_open_and_close_in_exactly_the_windows_that_are_due(
+    played: Played, rule: str, sql: str, above: float, at_least: int, length: timedelta
+) -> None:
+    until = f"{played.last - length:%Y-%m-%d %H:%M:%S}"
+    wanted = due(played.pipeline.rows(sql), above, at_least, until)
+    assert wanted
+
+    def told() -> list[tuple[str, str]]:
+        rows = [(row["state"], row["window_from"][:19]) for row in played.told(rule)]
+        return [row for row in rows if row[1] < until]
+
+    played.pipeline.until(lambda: len(told()) >= len(wanted))
+    assert told() == wanted
+
+
+def test_an_alert_shows_where_it_comes_from(played: Played) -> None:
+    fired = played.pipeline.until(lambda: played.told("tool_error_rate"))[0]
+    rows = played.pipeline.rows(fired["sql"])
+    assert len(rows) == fired["samples"]
+    failed = [row for row in rows if row["status"] != "ok"]
+    assert round(len(failed) / len(rows), 9) == float(fired["value"])
+    assert set(fired["decisions"]) <= {row["decision"] for row in failed}
+    assert 1 <= len(fired["decisions"]) <= 5
