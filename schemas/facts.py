@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from waterline.schemas.control import Scope
 from waterline.schemas.events import Instant, Kind, Millis, Money, Name, Outcome, Tokens, Verdict
 
 ZERO = Decimal(0)
@@ -192,6 +193,18 @@ class Calls(Struct, array_like=True):
     replay: bool = False
 
 
+class Spend(Struct, array_like=True, frozen=True):
+    """What one name spent more (or less, after a revision) on one day: nano-dollars of priced leaves, by the day of their ts
+    (days since 1970). `at` is the latest ts among them, in microseconds."""
+
+    scope: Scope
+    name: str
+    day: int
+    nanos: int
+    at: int
+    replay: bool = False
+
+
 class Mark(Struct, array_like=True, frozen=True):
     """Partition `source` of stage decide has come to `now` (microseconds of event time), and has said all up to there."""
 
@@ -201,8 +214,9 @@ class Mark(Struct, array_like=True, frozen=True):
 
 
 class GroupInput(Struct, kw_only=True, omit_defaults=True):
-    """What a decision contributes to its agent and what it takes back, or the agent's calls, or how far time has come.
-    Topic `group.inputs`; a mark goes to all partitions, the rest to that of (tenant, agent)."""
+    """What a decision contributes to its agent and what it takes back, or the agent's calls, or what a name spent, or how far
+    time has come. Topic `group.inputs`; a mark goes to all partitions, spending to that of (tenant, scope and name), the rest to
+    that of (tenant, agent)."""
 
     tenant: str = ""
     agent: str = ""
@@ -211,6 +225,7 @@ class GroupInput(Struct, kw_only=True, omit_defaults=True):
     now: Standing | None = None
     previous: Standing | None = None
     calls: Calls | None = None
+    spend: Spend | None = None
     mark: Mark | None = None
 
 

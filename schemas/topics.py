@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from waterline.schemas.alerts import AlertDelivery, AlertTransition
 from waterline.schemas.changelog import Place
+from waterline.schemas.control import ControlLimit
 from waterline.schemas.dead_letter import DeadLetter
 from waterline.schemas.events import Event, Payload
 from waterline.schemas.facts import CostFact, DecisionFact, DecisionLink, GroupInput, PriceVersion, QualityFact
@@ -72,6 +73,14 @@ ALERT_DELIVERIES = Topic(
     "alert_deliveries",
     compacted=True,
 )
+CONTROL_LIMITS = Topic(
+    "control.limits",
+    "tenant, budget, scope, name, clock",
+    "each budget as it stands, for gateways to follow",
+    ControlLimit,
+    "control_limits",
+    compacted=True,
+)
 DEAD_LETTERS = Topic(
     "dead.letters",
     "source topic",
@@ -106,6 +115,7 @@ TOPICS: tuple[Topic, ...] = (
     QUALITY_FACTS,
     ALERT_TRANSITIONS,
     ALERT_DELIVERIES,
+    CONTROL_LIMITS,
     DEAD_LETTERS,
     DECIDE_CHANGELOG,
     GROUPS_CHANGELOG,

@@ -14,6 +14,7 @@ from waterline.schemas.topics import (
     AGENT_EVENTS,
     AGENT_MOVED,
     ALERT_TRANSITIONS,
+    CONTROL_LIMITS,
     COST_FACTS,
     DECIDE_CHANGELOG,
     DECISION_FACTS,
@@ -85,7 +86,7 @@ def plans(config: Settings, book: PriceBook, rules: RuleBook) -> tuple[Plan, Pla
         Plan(
             name="groups",
             inputs={GROUP_INPUTS.name: group_inputs},
-            outputs=[QUALITY_FACTS.name, ALERT_TRANSITIONS.name],
+            outputs=[QUALITY_FACTS.name, ALERT_TRANSITIONS.name, CONTROL_LIMITS.name],
             changelog=GROUPS_CHANGELOG.name,
             fold=groups,
         ),

@@ -40,8 +40,8 @@ class DecideFold:
         self.keep = Keep(cold, limits)
         self.links = Links(cold, limits)
         self.outs: list[Out] = []
-        self.merging = Merging(self.keep, self.links, self.outs, self._take, self.is_here)
         self.tally = Tally(partition, partitions)
+        self.merging = Merging(self.keep, self.links, self.outs, self.tally, self._take, self.is_here)
         self.now = [0, 0]
         self._seen = 0
 
@@ -135,7 +135,7 @@ class DecideFold:
         changes = Changes(outs=self.outs.copy())
         self.outs.clear()
         for decision in self.keep.touched.values():
-            tell(decision, changes.outs)
+            tell(decision, changes.outs, self.tally)
         self.tally.drain(changes.outs)
         self.keep.store(changes)
         self.links.store(changes)

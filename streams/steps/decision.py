@@ -179,7 +179,7 @@ class Decision:
         for entry in entries:
             if entry.event_id not in self.trail.ids:
                 if entry.leaf is not None:
-                    entry.leaf.state = ""
+                    entry.leaf.state, entry.leaf.spent = "", 0
                 self._take(entry)
         return self.life.entries != before
 

@@ -36,7 +36,7 @@ MOST_DOLLARS = 10**9
 
 class Leaf(Struct, array_like=True, gc=False):
     """A billed unit of work. Costs are whole nano-dollars. `base` is what its own price says, `state` what it counts as
-    beside the other leaves of its decision; empty while no fact of it was told."""
+    beside the other leaves of its decision; empty while no fact of it was told. `spent` is what budgets were told of it."""
 
     component: str
     base: str
@@ -61,6 +61,7 @@ class Leaf(Struct, array_like=True, gc=False):
     task: str
     agent_version: str
     credential_id: str
+    spent: int = 0
 
 
 class Entry(Struct, array_like=True, gc=False):

@@ -23,6 +23,7 @@ from waterline.streams.steps.fold import Out
 from waterline.streams.steps.keep import Keep
 from waterline.streams.steps.links import Links
 from waterline.streams.steps.moment import DAY, instant
+from waterline.streams.steps.tally import Tally
 from waterline.streams.steps.telling import retract
 
 ALIASES = 32
@@ -42,10 +43,11 @@ class Merging:
         keep: Keep,
         links: Links,
         outs: list[Out],
+        tally: Tally,
         take: Callable[[Decision, Event], None],
         is_here: Callable[[bytes], bool],
     ) -> None:
-        self.keep, self.links, self.outs = keep, links, outs
+        self.keep, self.links, self.outs, self.tally = keep, links, outs, tally
         self.due: deque[Moved] = deque()
         self.seen = 0
         self._take, self._is_here = take, is_here
@@ -132,7 +134,7 @@ class Merging:
         life.retractions += 1
         for prices, entries in chunks:
             decision.trail.know(prices)
-            retract(decision, entries, self.outs)
+            retract(decision, entries, self.outs, self.tally)
             self._send(
                 Absorb(
                     tenant=decision.tenant,

@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from waterline.schemas.alerts import Severity
+from waterline.schemas.control import Period, Scope
 
 
 class How(StrEnum):
@@ -77,11 +78,28 @@ class Rule(Struct, frozen=True, kw_only=True):
     runbook: str = ""
 
 
+class Budget(Struct, frozen=True, kw_only=True):
+    """How much a name may spend in a period. `of` is the agent, team or key, empty for each one; `tenant` likewise. `marks` are
+    the shares of `limit` (USD) at which an alert fires. Without `deny_at` gateways are warned at most."""
+
+    name: str
+    scope: Scope
+    period: Period
+    limit: Decimal
+    of: str = ""
+    tenant: str = ""
+    warn_at: Decimal = Decimal("0.8")
+    deny_at: Decimal | None = Decimal(1)
+    marks: tuple[Decimal, ...] = (Decimal("0.5"), Decimal("0.8"), Decimal(1))
+    severity: Severity = Severity.WARNING
+
+
 class Rules(Struct, frozen=True):
     """What is in force. `version` is a hash of the text the rules came from, and travels with every alert."""
 
     version: str
     rules: tuple[Rule, ...]
+    budgets: tuple[Budget, ...] = ()
 
 
 class RuleBook:

@@ -6,12 +6,14 @@ to those of the distinct raw events, whatever way and in whatever order these ca
 
 import msgspec
 
+from waterline.schemas.control import Scope
 from waterline.schemas.events import Clock, Event, Kind, Status
-from waterline.schemas.facts import Calls, GroupInput, Mark
+from waterline.schemas.facts import Calls, GroupInput, Mark, Spend
 from waterline.schemas.identity import partition_of, routing_key
 from waterline.schemas.topics import GROUP_INPUTS
+from waterline.streams.steps.entry import Leaf
 from waterline.streams.steps.fold import Out
-from waterline.streams.steps.moment import SECOND
+from waterline.streams.steps.moment import DAY, SECOND
 from waterline.streams.steps.sketch import bucket_of
 
 COUNTED = frozenset({Kind.TOOL_CALL, Kind.MODEL_CALL})
@@ -30,6 +32,7 @@ class Tally:
     def __init__(self, partition: int, partitions: int) -> None:
         self.partition = partition
         self._calls: dict[_Key, Calls] = {}
+        self._spending: dict[tuple[str, Scope, str, int, bool], tuple[int, int]] = {}
         self._marks: dict[bool, int] = {}
         self._said = [0, 0]
         self._everywhere = one_key_of_each(partitions)
@@ -52,6 +55,16 @@ class Tally:
             if len(calls.examples) < EXAMPLES and decision_key not in calls.examples:
                 calls.examples.append(decision_key)
 
+    def spend(self, tenant: str, leaf: Leaf, ts: int, nanos: int, replay: bool) -> None:
+        """A leaf costs `nanos` more than was said before."""
+        day = ts // DAY
+        named = ((Scope.AGENT, leaf.agent), (Scope.TEAM, leaf.team), (Scope.KEY, leaf.credential_id), (Scope.TENANT, ""))
+        for scope, name in named:
+            if name or scope is Scope.TENANT:
+                key = (tenant, scope, name, day, replay)
+                before, latest = self._spending.get(key, (0, 0))
+                self._spending[key] = before + nanos, max(latest, ts)
+
     def time(self, replay: bool, now: int) -> None:
         """All that this partition will hear from now on is, as far as it knows, later than `now`."""
         if now - self._said[replay] >= (1 if replay else MARK_EVERY):
@@ -63,6 +76,11 @@ class Tally:
                 Out(GROUP_INPUTS, routing_key(tenant, agent), _encode(GroupInput(tenant=tenant, agent=agent, calls=calls)))
             )
         self._calls.clear()
+        for (tenant, scope, name, day, replay), (nanos, at) in self._spending.items():
+            if nanos:
+                line = _encode(GroupInput(tenant=tenant, spend=Spend(scope, name, day, nanos, at, replay)))
+                outs.append(Out(GROUP_INPUTS, routing_key(tenant, f"{scope}:{name}"), line))
+        self._spending.clear()
         for replay, now in self._marks.items():
             line = _encode(GroupInput(mark=Mark(self.partition, replay, now)))
             outs.extend(Out(GROUP_INPUTS, key, line) for key in self._everywhere)

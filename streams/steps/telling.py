@@ -10,13 +10,15 @@ from waterline.schemas.topics import COST_FACTS, DECISION_FACTS, GROUP_INPUTS
 from waterline.streams.steps.decision import Decision
 from waterline.streams.steps.entry import Entry
 from waterline.streams.steps.fold import Out
+from waterline.streams.steps.ledger import PRICED
 from waterline.streams.steps.snapshot import cost_fact, snapshot, standing
+from waterline.streams.steps.tally import Tally
 
 FRAME_BYTES = 500_000
 _encode = msgspec.json.Encoder().encode
 
 
-def tell(decision: Decision, outs: list[Out]) -> None:
+def tell(decision: Decision, outs: list[Out], tally: Tally) -> None:
     """Append what is new since the revision that was told last."""
     life = decision.life
     if decision.revision == life.told:
@@ -24,6 +26,8 @@ def tell(decision: Decision, outs: list[Out]) -> None:
     key = routing_key(decision.tenant, decision.key)
     if dirty := decision.ledger.dirty:
         outs.extend(_cost_frames(key, (_encode(cost_fact(decision, entry)) for entry in dirty.values())))
+        for entry in dirty.values():
+            _spend(decision, entry, tally)
         decision.trail.changed.update(decision.trail.ids[event_id] for event_id in dirty)
         dirty.clear()
     outs.append(Out(DECISION_FACTS, key, _encode(snapshot(decision))))
@@ -41,11 +45,24 @@ def tell(decision: Decision, outs: list[Out]) -> None:
     life.published = now
 
 
-def retract(decision: Decision, entries: list[Entry], outs: list[Out]) -> None:
+def _spend(decision: Decision, entry: Entry, tally: Tally, taken_back: bool = False) -> None:
+    """Tell budgets by how much a leaf costs more than they know."""
+    leaf = entry.leaf
+    assert leaf is not None
+    cost = leaf.cost if leaf.state == PRICED and not taken_back else 0
+    if cost != leaf.spent:
+        tally.spend(decision.tenant, leaf, entry.ts, cost - leaf.spent, decision.life.replay)
+        leaf.spent = cost
+
+
+def retract(decision: Decision, entries: list[Entry], outs: list[Out], tally: Tally) -> None:
     """Take back the cost facts of leaves that go to another decision."""
     key = routing_key(decision.tenant, decision.key)
     facts = (_encode(cost_fact(decision, entry, retracted=True)) for entry in entries if entry.leaf is not None)
     outs.extend(_cost_frames(key, facts))
+    for entry in entries:
+        if entry.leaf is not None:
+            _spend(decision, entry, tally, taken_back=True)
 
 
 def _group_input(decision: Decision, of: Standing, now: Standing | None, previous: Standing | None) -> Out:

@@ -1,0 +1,263 @@
+"""What was spent of budgets, and what gateways are told (`control.limits`). A part of the fold of stage `groups`.
+
+Spending is the sum of priced leaves by the UTC day of their `ts`: a leaf that is priced anew, found to be a copy or moved to
+another decision is taken back by the difference. So `spent` is exact however often and in whatever order leaves are told.
+
+    verdict    deny when spent >= deny_at x limit; warn when spent >= warn_at x limit or the forecast is over the limit
+    forecast   spent + rate x days left, where the rate is the mean of the last full days (seven at most) that lie in the
+               thirty before today; without one, today's own pace once a twelfth of the day has passed; else unknown
+
+A period is that of the latest time the budget has heard of: the newest leaf's, or for live spending the mark of the clock.
+Each of a budget's marks (50, 80, 100 %) and its forecast is an alert of its own; it resolves when the period is over.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+from msgspec import Struct
+
+from waterline.schemas.alerts import AlertState, AlertTransition, Severity, alert_id
+from waterline.schemas.control import ControlLimit, LimitVerdict, Period, Scope
+from waterline.schemas.events import Clock
+from waterline.schemas.facts import GroupInput, Spend
+from waterline.schemas.identity import SEPARATOR
+from waterline.schemas.topics import ALERT_TRANSITIONS, CONTROL_LIMITS
+from waterline.streams.steps.entry import money
+from waterline.streams.steps.evidence import quoted
+from waterline.streams.steps.fold import Changes, Out
+from waterline.streams.steps.moment import DAY, day_name, instant, micros
+from waterline.streams.steps.rules import Budget, RuleBook
+
+KEPT_DAYS = 70
+"""Longer than a month and the thirty days before it that a forecast looks at."""
+RATE_DAYS, LOOKS_BACK = 7, 30
+FORECAST, OF_FORECAST = "forecast", Decimal("0.9")
+_encode = msgspec.msgpack.Encoder().encode
+_fact = msgspec.json.Encoder().encode
+
+
+class Name(Struct, array_like=True, frozen=True):
+    """Whose spending."""
+
+    tenant: str
+    scope: Scope
+    name: str
+    replay: bool
+
+    @property
+    def key(self) -> bytes:
+        return SEPARATOR.join((self.tenant, self.scope, self.name, "r" if self.replay else "")).encode()
+
+
+class Told(Struct, array_like=True):
+    """What was last told of one budget: the first day of its period, revision, and per mark how often it changed and whether it
+    fires."""
+
+    period: int = 0
+    revision: int = 0
+    changes: dict[str, int] = {}
+    fires: list[str] = []
+    opened: dict[str, int] = {}
+    last: tuple[int, int | None, LimitVerdict] | None = None
+
+
+class Purse(Struct, array_like=True):
+    """Nano-dollars by day, the latest event time, and what each budget was told."""
+
+    name: Name
+    days: dict[int, int] = {}
+    at: int = 0
+    told: dict[str, Told] = {}
+
+
+_decode = msgspec.msgpack.Decoder(Purse).decode
+
+
+class Budgets:
+    """Every name that ever spent, and the budgets that hold for it."""
+
+    prefix = b"b"
+
+    def __init__(self, rules: RuleBook) -> None:
+        self.book = rules
+        self.purses: dict[bytes, Purse] = {}
+        self.touched: set[bytes] = set()
+        self._today = 0
+
+    def load(self, value: bytes) -> bool:
+        purse = _decode(value)
+        self.purses[purse.name.key] = purse
+        return True
+
+    def take(self, given: GroupInput) -> None:
+        if given.spend is not None:
+            self._spend(given.tenant, given.spend)
+        elif given.mark is not None and not given.mark.replay and given.mark.now // DAY > self._today:
+            self._today = given.mark.now // DAY
+            self.touched.update(key for key, purse in self.purses.items() if not purse.name.replay and purse.told)
+
+    def _spend(self, tenant: str, spend: Spend) -> None:
+        name = Name(tenant, spend.scope, spend.name, spend.replay)
+        purse = self.purses.get(name.key)
+        if purse is None:
+            purse = self.purses[name.key] = Purse(name, days={}, told={})
+        purse.days[spend.day] = purse.days.get(spend.day, 0) + spend.nanos
+        purse.at = max(purse.at, spend.at)
+        newest = purse.at // DAY
+        for old in [day for day in purse.days if day < newest - KEPT_DAYS]:
+            del purse.days[old]
+        self.touched.add(name.key)
+
+    def drain(self, changes: Changes) -> None:
+        for key in self.touched:
+            purse = self.purses[key]
+            for budget in self.book.now.budgets:
+                if holds(budget, purse.name):
+                    self._tell(budget, purse, changes.outs)
+            changes.puts[self.prefix + key] = _encode(purse)
+        self.touched.clear()
+
+    def _tell(self, budget: Budget, purse: Purse, outs: list[Out]) -> None:
+        now = purse.at if purse.name.replay else max(purse.at, self._today * DAY)
+        first, end = period_of(budget.period, now)
+        spent = sum(nanos for day, nanos in purse.days.items() if first <= day < end)
+        expected = forecast(purse.days, spent, end, now)
+        verdict = judge(budget, spent, expected)
+        told = purse.told.setdefault(budget.name, Told(changes={}, fires=[], opened={}))
+        before, told.period = told.period, first
+        if before == first and told.last == (spent, expected, verdict):
+            return
+        told.last = (spent, expected, verdict)
+        told.revision += 1
+        limit = ControlLimit(
+            tenant=purse.name.tenant,
+            budget=budget.name,
+            scope=purse.name.scope,
+            name=purse.name.name,
+            period=budget.period,
+            period_from=day_name(first),
+            revision=told.revision,
+            limit=budget.limit,
+            spent=money(spent),
+            forecast=None if expected is None else money(expected),
+            verdict=verdict,
+            at=instant(now),
+            clock=Clock.REPLAY if purse.name.replay else Clock.SOURCE,
+            rules_version=self.book.now.version,
+        )
+        key = SEPARATOR.join((limit.tenant, limit.budget, limit.scope, limit.name, limit.clock)).encode()
+        outs.append(Out(CONTROL_LIMITS, key, _fact(limit)))
+        outs.extend(self._alerts(budget, purse, told, limit, rolled=bool(before) and before != first))
+
+    def _alerts(self, budget: Budget, purse: Purse, told: Told, limit: ControlLimit, rolled: bool) -> Iterator[Out]:
+        marks = [(f"{(mark * 100).normalize():f} %", budget.limit * mark) for mark in budget.marks]
+        for label, threshold in (*marks, (FORECAST, budget.limit)):
+            ahead = label == FORECAST
+            value = limit.forecast if ahead else limit.spent
+            over = value is not None and (value > threshold if ahead else value >= threshold)
+            under = value is None or value < threshold * (OF_FORECAST if ahead else 1)
+            if label in told.fires and (rolled or under):
+                told.fires.remove(label)
+                yield _transition(budget, purse, told, limit, label, threshold, value, AlertState.RESOLVED)
+            if label not in told.fires and over:
+                told.fires.append(label)
+                told.opened[label] = micros(limit.at)
+                yield _transition(budget, purse, told, limit, label, threshold, value, AlertState.FIRING)
+
+
+def holds(budget: Budget, name: Name) -> bool:
+    """Whether the budget is about this name."""
+    return (
+        budget.scope is name.scope
+        and budget.tenant in ("", name.tenant)
+        and (budget.of in ("", name.name) or name.scope is Scope.TENANT)
+    )
+
+
+def period_of(period: Period, now: int) -> tuple[int, int]:
+    """First day of the period that `now` (microseconds) lies in, and the first one after it, in days since 1970."""
+    day = now // DAY
+    if period is Period.DAY:
+        return day, day + 1
+    date = instant(now).date()
+    first = day - (date.day - 1)
+    following = (date.replace(day=28).toordinal() + 4) - date.toordinal() + day
+    return first, following - (instant(following * DAY).day - 1)
+
+
+def forecast(days: dict[int, int], spent: int, end: int, now: int) -> int | None:
+    """Nano-dollars of the whole period."""
+    today, passed = now // DAY, (now % DAY) / DAY
+    full = sorted(day for day in days if today - LOOKS_BACK <= day < today)[-RATE_DAYS:]
+    if full:
+        since = full[0]
+        rate = sum(days[day] for day in days if since <= day < today) / (today - since)
+    elif passed >= 1 / 12:
+        rate = days.get(today, 0) / passed
+    else:
+        return None
+    return spent + max(0, round(rate * (end - today - passed)))
+
+
+def judge(budget: Budget, spent: int, expected: int | None) -> LimitVerdict:
+    limit = int(budget.limit.scaleb(9))
+    if budget.deny_at is not None and spent >= budget.deny_at * limit:
+        return LimitVerdict.DENY
+    if spent >= budget.warn_at * limit or (expected is not None and expected > limit):
+        return LimitVerdict.WARN
+    return LimitVerdict.ALLOW
+
+
+def _transition(
+    budget: Budget,
+    purse: Purse,
+    told: Told,
+    limit: ControlLimit,
+    label: str,
+    threshold: Decimal,
+    value: Decimal | None,
+    state: AlertState,
+) -> Out:
+    name = purse.name
+    group = {name.scope.value: name.name} if name.scope is not Scope.TENANT else {}
+    group["mark"] = label
+    if name.replay:
+        group["clock"] = Clock.REPLAY.value
+    told.changes[label] = told.changes.get(label, 0) + 1
+    first, end = period_of(budget.period, micros(limit.at))
+    who = f"{name.scope} {name.name}".strip()
+    what = "is forecast to be" if label == FORECAST else "is"
+    transition = AlertTransition(
+        alert_id=alert_id(name.tenant, budget.name, group),
+        transition=told.changes[label],
+        tenant=name.tenant,
+        rule=budget.name,
+        group=group,
+        severity=budget.severity if label != FORECAST else Severity.INFO,
+        previous=AlertState.FIRING if state is AlertState.RESOLVED else AlertState.OK,
+        state=state,
+        at=limit.at,
+        opened_at=instant(told.opened[label]),
+        clock=limit.clock,
+        summary=f"spending of {who} since {limit.period_from} {what} {value} USD; {label} of {budget.limit} USD is {threshold}",
+        measure="budget",
+        unit="USD",
+        value=value,
+        threshold=threshold,
+        window_from=instant(first * DAY),
+        window_to=instant(end * DAY),
+        sql=_statement(name, first, end),
+        rules_version=limit.rules_version,
+    )
+    return Out(ALERT_TRANSITIONS, transition.alert_id.encode(), _fact(transition))
+
+
+_COLUMN = {Scope.AGENT: "agent", Scope.TEAM: "team", Scope.KEY: "credential_id"}
+
+
+def _statement(name: Name, first: int, end: int) -> str:
+    where = [f"tenant = {quoted(name.tenant)}", f"ts >= '{day_name(first)}' AND ts < '{day_name(end)}'", "price_state = 'priced'"]
+    if name.scope is not Scope.TENANT:
+        where.append(f"{_COLUMN[name.scope]} = {quoted(name.name)}")
+    return f"SELECT ts, decision_key, agent, model, cost FROM costs WHERE {' AND '.join(where)} ORDER BY cost DESC"
