@@ -76,6 +76,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     hold_windows: int = 3
     severity: Severity = Severity.WARNING
     runbook: str = ""
+    meaning: str = ""
 
 
 class Budget(Struct, frozen=True, kw_only=True):
