@@ -1,0 +1,138 @@
+"""Whether what people correct is learnt (M5).
+
+A correction is a decision that a human corrected, and that was wrong. It is closed when a decision of the same task and
+correction key, begun after the correction and within `WITHIN` of it, is right, and was made by a newer artifact: one that was
+first seen later than the artifact that was wrong. So an old version that comes back closes nothing.
+
+    closure rate = closed / (closed + those that were not closed within WITHIN)
+
+A correction that is younger and not closed yet is `waiting`, and counts neither way. What is known at a time depends on the
+decisions alone, not on the order in which they were told.
+"""
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+
+from msgspec import Struct
+
+from waterline.streams.steps.moment import DAY
+from waterline.streams.steps.rates import Rate
+
+WITHIN = 30 * DAY
+
+
+class Case(Struct, frozen=True, array_like=True):
+    """What a decision is to the loop so far. Times are microseconds. `keys` say what kind of case it is, as its correction keys
+    do; `right` is None while no one has said; `corrected_at`: when a human corrected it."""
+
+    task: str
+    keys: tuple[str, ...]
+    artifact: str
+    started: int
+    right: bool | None = None
+    corrected_at: int | None = None
+
+    @property
+    def is_correction(self) -> bool:
+        return self.corrected_at is not None and self.right is False
+
+
+class Closed(Struct, frozen=True):
+    """`waiting` corrections are not in `rate`."""
+
+    rate: Rate
+    waiting: int
+
+
+class Pace(StrEnum):
+    """What a closure rate is like: a model that learns all the time, or is updated every quarter."""
+
+    ACTIVE_LEARNING = "active_learning"
+    BETWEEN = "between"
+    QUARTERLY = "quarterly_updates"
+    SLOWER = "slower"
+    INSUFFICIENT = "insufficient"
+
+
+class Closure:
+    """The loop of one (tenant, agent). `cases` are by decision key, `artifacts` when each was first seen, `settled` the rate of
+    what was let go, which is all up to `settled_until`. These four are all there is to store."""
+
+    def __init__(self) -> None:
+        self.cases: dict[str, Case] = {}
+        self.artifacts: dict[str, int] = {}
+        self.settled, self.settled_until = Rate(), 0
+
+    def seen(self, artifact: str, at: int) -> None:
+        """An event of `artifact` at `at`."""
+        if artifact and at < self.artifacts.get(artifact, at + 1):
+            self.artifacts[artifact] = at
+
+    def take(self, decision_key: str, case: Case | None) -> None:
+        """What a decision is now; None when it is part of another, or has no correction key."""
+        if case is None or _told(case) <= self.settled_until:
+            self.cases.pop(decision_key, None)
+        else:
+            self.cases[decision_key] = case
+        if case is not None:
+            self.seen(case.artifact, case.started)
+
+    def count(self, now: int) -> Closed:
+        """All corrections up to `now`, settled ones included."""
+        rate, waiting = self.settled, 0
+        rights = self._rights(now)
+        for case, key in self._corrections(now):
+            if self._closed(case, rights.get((case.task, key), ())):
+                rate += Rate(1, 1)
+            elif now - _told(case) >= WITHIN:
+                rate += Rate(0, 1)
+            else:
+                waiting += 1
+        return Closed(rate, waiting)
+
+    def settle(self, now: int, keep: int) -> None:
+        """Count for good the corrections that nothing can close any more, even if told `keep` late, and let their cases go."""
+        before = now - WITHIN - keep
+        if before <= self.settled_until:
+            return
+        rights = self._rights(now)
+        for case, key in self._corrections(before):
+            self.settled += Rate(self._closed(case, rights.get((case.task, key), ())), 1)
+        self.cases = {decision: case for decision, case in self.cases.items() if _told(case) > before}
+        self.settled_until = before
+
+    def _corrections(self, until: int) -> Iterator[tuple[Case, str]]:
+        """Each correction and each of its keys."""
+        for case in self.cases.values():
+            if case.is_correction and _told(case) <= until:
+                yield from ((case, key) for key in case.keys)
+
+    def _rights(self, until: int) -> dict[tuple[str, str], list[Case]]:
+        found: dict[tuple[str, str], list[Case]] = {}
+        for case in self.cases.values():
+            if case.right and case.started <= until:
+                for key in case.keys:
+                    found.setdefault((case.task, key), []).append(case)
+        return found
+
+    def _closed(self, wrong: Case, rights: Iterable[Case]) -> bool:
+        told, old = _told(wrong), self.artifacts.get(wrong.artifact)
+        if old is None:
+            return False
+        return any(told < right.started <= told + WITHIN and self.artifacts.get(right.artifact, old) > old for right in rights)
+
+
+def _told(case: Case) -> int:
+    return case.started if case.corrected_at is None else case.corrected_at
+
+
+def pace(rate: Rate) -> Pace:
+    """From 70 % active learning, 20 to 30 % quarterly updates, compared as whole numbers."""
+    part, whole = 100 * rate.part, rate.whole
+    if not whole:
+        return Pace.INSUFFICIENT
+    if part >= 70 * whole:
+        return Pace.ACTIVE_LEARNING
+    if part > 30 * whole:
+        return Pace.BETWEEN
+    return Pace.QUARTERLY if part >= 20 * whole else Pace.SLOWER
