@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 import structlog
 
@@ -13,6 +14,7 @@ from waterline.connectors.sources.collector.answer import JSON, PROTOBUF, Answer
 from waterline.connectors.sources.collector.body import Receive
 from waterline.connectors.sources.collector.doors import Doors, QuotaExceeded
 from waterline.connectors.sources.collector.intake import Intake, line_limit
+from waterline.connectors.sources.collector.limits import PATH, Limits
 from waterline.connectors.sources.collector.meters import Meters
 from waterline.connectors.sources.collector.publish import Publisher
 from waterline.connectors.sources.collector.room import Room
@@ -35,8 +37,10 @@ LINE_KINDS = (JSON, "application/x-ndjson", "application/ndjson", "application/j
 class Collector:
     """An ASGI application, and the same steps for gRPC."""
 
-    def __init__(self, settings: Settings, doors: Doors, publisher: Publisher, room: Room, meters: Meters) -> None:
-        self.doors, self.publisher, self.room, self.meters = doors, publisher, room, meters
+    def __init__(
+        self, settings: Settings, doors: Doors, publisher: Publisher, room: Room, meters: Meters, limits: Limits
+    ) -> None:
+        self.doors, self.publisher, self.room, self.meters, self.limits = doors, publisher, room, meters, limits
         self.body_limit = settings.collector_body_limit
         self.line_limit = line_limit(settings.frame_bytes)
         self.held = 0
@@ -51,7 +55,7 @@ class Collector:
             reply = await self._answer(scope, receive, path)
         except body.Disconnected:
             return
-        route = path if path in ROUTES else "other"
+        route = path if path in ROUTES or path == PATH else "other"
         self.meters.count("collector_requests_total", route, str(reply.status))
         await answer.send(reply, send)
         self.meters.took(route, time.perf_counter() - began)
@@ -62,8 +66,12 @@ class Collector:
         route = ROUTES.get(path)
         told = PROTOBUF if kind == PROTOBUF and route is not None and route[1] is OTLP_KINDS else JSON
         try:
+            if path == PATH and scope["method"] == "GET":
+                wanted = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+                door = self.doors.open(headers.get(b"authorization", b"").decode("latin-1"))
+                return Answer(200, await self.limits.ask(door.tenant, wanted))
             if route is None:
-                raise Permanent(ErrorCode.NOT_FOUND, f"there is no route {path}; there are {', '.join(ROUTES)}")
+                raise Permanent(ErrorCode.NOT_FOUND, f"there is no route {path}; there are {', '.join((*ROUTES, PATH))}")
             if scope["method"] != "POST":
                 raise Permanent(ErrorCode.INVALID_PARAMETER, f"{path} takes POST, not {scope['method']}")
             intake = self.intake(headers.get(b"authorization", b"").decode("latin-1"))

@@ -20,6 +20,7 @@ from waterline.connectors.sources.collector import grpc_door, health
 from waterline.connectors.sources.collector.app import Collector
 from waterline.connectors.sources.collector.doors import Doors
 from waterline.connectors.sources.collector.keys import Keys
+from waterline.connectors.sources.collector.limits import Limits
 from waterline.connectors.sources.collector.meters import Meters
 from waterline.connectors.sources.collector.publish import Publisher
 from waterline.connectors.sources.collector.room import Room
@@ -74,7 +75,8 @@ async def serve(settings: Settings) -> None:
         queue_bytes=settings.collector_queue_bytes,
     )
     room = Room(settings, publisher)
-    collector = Collector(settings, doors, publisher, room, meters)
+    limits = Limits(settings)
+    collector = Collector(settings, doors, publisher, room, meters, limits)
     _gauges(meters, collector)
     http, probes = _http(collector, settings), _probes(health.app(room.reasons, meters))
     rpc, port = _grpc(collector, settings)
@@ -91,6 +93,7 @@ async def serve(settings: Settings) -> None:
     publisher.flush()
     await rpc.stop(settings.collector_deadline_s)
     await asyncio.gather(serving[0], return_exceptions=True)
+    await asyncio.to_thread(limits.close)
     left = await publisher.close(settings.collector_deadline_s)
     probes.should_exit = True
     await asyncio.gather(*serving, return_exceptions=True)
