@@ -3,7 +3,7 @@
     agent.events  ─┐
     agent.moved  ──┴─> decide ─┬─> decision.facts, cost.facts, decision.links, dead.letters
          ^─────────────────────┤
-                               └─> group.inputs ──> groups ──> quality.facts, dead.letters
+                               └─> group.inputs ──> groups ──> quality.facts, alert.transitions, control.limits, dead.letters
 
 An agent hands records to its stage and nothing else: a stage parses, folds, and writes in transactions. Concurrency is one,
 so that records are acknowledged in order; it is partitions and workers that run side by side.
