@@ -15,6 +15,8 @@ taken to mean what it does not say.
         severity: warning             # critical, error, warning, info
         runbook: https://...          # what to do about it
         meaning: answers take twice as long as usual
+
+Budgets are in the same file: rules_budgets.py.
 """
 
 import re
@@ -27,9 +29,10 @@ from yaml.nodes import Node
 
 from waterline.schemas.alerts import Severity
 from waterline.schemas.errors import ErrorCode, Permanent
+from waterline.streams import rules_budgets
 from waterline.streams.rules_nodes import Fields, Mistake, Unreadable, compose, entries, items, kind_of, line_of
 from waterline.streams.rules_words import lasting, meant, seconds, share, threshold, whole
-from waterline.streams.steps.rules import MEASURE, Baseline, Measure, Rule, Rules
+from waterline.streams.steps.rules import MEASURE, Baseline, Budget, Measure, Rule, Rules
 
 DEFAULT = Path(__file__).with_name("default_rules.yaml")
 FIELDS = {
@@ -110,23 +113,24 @@ def parse(text: bytes) -> tuple[Rules, list[Mistake]]:
     """The rules that can be read, and all mistakes in the order of their lines."""
     found: list[Mistake] = []
     try:
-        rules = _rules(text, found)
+        rules, budgets = _rules(text, found)
     except Unreadable as unreadable:
         return Rules("", ()), [unreadable.mistake]
-    return Rules(sha256(text).hexdigest()[:12], tuple(rules)), sorted(found)
+    return Rules(sha256(text).hexdigest()[:12], tuple(rules), tuple(budgets)), sorted(found)
 
 
-def _rules(text: bytes, found: list[Mistake]) -> list[Rule]:
+def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget]]:
     root = compose(text)
     if root is None or (not entries(root) and not root.value):
         raise Unreadable(1, f"the file is empty; {START}")
     if not entries(root):
         raise Unreadable(line_of(root), f"a rules file begins with `rules:`, this is {kind_of(root)[:40]}; {START}")
-    top = Fields(root, "the file", found, ("rules",), {"rule": "rules", "alerts": "rules"})
+    top = Fields(root, "the file", found, ("rules", "budgets"), {"rule": "rules", "alerts": "rules", "limits": "budgets"})
+    budgets = rules_budgets.budgets(top.values.get("budgets"), found, _name, _severity)
     node = top.values.get("rules")
     if node is None:
         top.missing("rules", f"[]; {START}")
-        return []
+        return [], budgets
     if not items(node) and node.value:
         top.at("rules", f"a list of rules is wanted, each beginning with `- rule:`; this is {kind_of(node)[:40]}")
     elif node.value == "":
@@ -140,7 +144,7 @@ def _rules(text: bytes, found: list[Mistake]) -> list[Rule]:
             )
         elif (rule := _Reader(item, number, found, lines).rule()) is not None:
             read.append(rule)
-    return read
+    return read, budgets
 
 
 class _Reader:
@@ -222,12 +226,12 @@ class _Reader:
         elif alone and length > DAY:
             days = max(2, round(length / DAY))
             self.fields.at(field, f"longer than a day, a window moves on by a part of itself: write {days}d and add every: 1d")
-        elif length % MINUTE or DAY % length:
-            self.fields.at(
-                field,
-                f"{lasting(length)} does not fill a day in whole minutes, so windows would begin elsewhere each day; "
-                f"write {_nearest(length)}",
-            )
+        elif length % MINUTE:
+            what = f"calls are counted by the minute, and {lasting(length)} is no whole number of them"
+            self.fields.at(field, f"{what}; write {_nearest(length)}")
+        elif DAY % length:
+            what = f"a day is no whole number of {lasting(length)}, so windows would begin elsewhere each day"
+            self.fields.at(field, f"{what}; write {_nearest(length)}")
         else:
             return True
         return False

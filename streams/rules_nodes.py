@@ -41,11 +41,8 @@ def compose(text: bytes) -> Node | None:
         return yaml.compose(decoded, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        tab = (
-            "; indent with spaces"
-            if mark is not None and mark.buffer and mark.buffer[mark.pointer : mark.pointer + 1] == "\t"
-            else ""
-        )
+        at = decoded.splitlines()[mark.line][mark.column :] if mark and mark.line < len(decoded.splitlines()) else ""
+        tab = "; indent with spaces, not with tabs" if at.startswith("\t") else ""
         raise Unreadable(mark.line + 1 if mark else 1, f"this is not YAML: {error.problem or error.context}{tab}") from error
     except yaml.reader.ReaderError as error:
         line = decoded[: error.position].count("\n") + 1
