@@ -8,7 +8,7 @@
 So an alert that fires is put to rest by the first clear window, or, when no more data come, by `hold_windows` empty ones.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from msgspec import Struct
@@ -33,6 +33,7 @@ class Point(Struct, array_like=True, frozen=True):
 
 
 START = Point()
+REST = frozenset({AlertState.OK, AlertState.RESOLVED, AlertState.INSUFFICIENT, AlertState.NO_DATA})
 
 
 class Alarm(Struct, array_like=True):
@@ -61,10 +62,20 @@ def step(point: Point, verdict: Verdict, rule: Rule) -> Point:
     return Point(AlertState.RESOLVED if state is AlertState.RESOLVED else AlertState.OK)
 
 
-def walk(base: Point, verdicts: Iterable[tuple[int, Verdict]], rule: Rule) -> list[tuple[int, Point]]:
-    """The point after each window."""
-    points, point = [], base
-    for start, verdict in verdicts:
-        point = step(point, verdict, rule)
+def walk(
+    base: Point, starts: Sequence[int], length: int, verdict: Callable[[int], Verdict], rule: Rule
+) -> tuple[list[tuple[int, Point]], list[int]]:
+    """The point after each of the windows that begin at `starts`, in order. Where windows are missing between two of them, they
+    are judged too for as long as the alert is not at rest; these are the second answer."""
+    points: list[tuple[int, Point]] = []
+    between: list[int] = []
+    point = base
+    for start in starts:
+        at = points[-1][0] + length if points else start
+        while at < start and point.state not in REST:
+            point = step(point, verdict(at), rule)
+            between.append(at)
+            at += length
+        point = step(point, verdict(start), rule)
         points.append((start, point))
-    return points
+    return points, between

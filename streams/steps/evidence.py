@@ -11,9 +11,14 @@ from waterline.schemas.events import Clock
 from waterline.streams.steps.alarm import Alarm, Verdict
 from waterline.streams.steps.entry import NANO
 from waterline.streams.steps.moment import instant
+from waterline.streams.steps.rates import wilson
 from waterline.streams.steps.rules import MEASURE, Baseline, How, Measure, Rule
 from waterline.streams.steps.sketch import merged, quantile
+from waterline.streams.steps.sketch import value_of as middle_of
 from waterline.streams.steps.windows import EXAMPLES, Cell, Series, WindowKey
+
+SURE_Z = 4.0
+"""One-sided 3 in 100,000 a look. Looks are some hundred a window, and each has most of its samples in common with the next."""
 
 
 class Reading(Struct, frozen=True):
@@ -26,12 +31,11 @@ class Reading(Struct, frozen=True):
     decisions: list[str]
 
 
-def read(rule: Rule, cells: Sequence[Cell], baseline: Decimal | None, expected: int = 0) -> Reading:
-    """`cells` are the window's panes. `expected`: samples to reckon with although they are not there yet, none of which adds to
-    a ratio."""
+def read(rule: Rule, cells: Sequence[Cell], baseline: Decimal | None) -> Reading:
+    """`cells` are the window's panes."""
     measure = MEASURE[rule.measure]
     samples = samples_of(measure, cells)
-    value = value_of(measure, cells, max(samples, expected))
+    value = value_of(measure, cells, samples)
     decisions = list(islice((key for cell in cells for key in cell.examples.get(measure.part, ())), EXAMPLES))
     threshold = rule.above if rule.baseline is Baseline.NONE else baseline and _round(baseline * rule.above)
     if samples < rule.at_least or value is None or threshold is None:
@@ -41,6 +45,25 @@ def read(rule: Rule, cells: Sequence[Cell], baseline: Decimal | None, expected: 
     else:
         verdict = Verdict.CLEAR if value <= threshold * rule.clear_at else Verdict.BETWEEN
     return Reading(verdict, value, threshold, samples, decisions)
+
+
+def sure(rule: Rule, cells: Sequence[Cell], reading: Reading) -> bool:
+    """Whether a window that is not over may fire: its breach is no chance of the few samples so far. A sum only grows. Of a
+    share, the lower end of Wilson's interval at `SURE_Z` is over the threshold; of a quantile, that of the share of samples
+    beyond it."""
+    measure = MEASURE[rule.measure]
+    if reading.verdict is not Verdict.BREACH or reading.threshold is None:
+        return False
+    if measure.how is How.SUM:
+        return True
+    limit = float(reading.threshold)
+    parts = [getattr(cell, measure.part) for cell in cells]
+    if measure.how is How.QUANTILE:
+        beyond = sum(number for part in parts for bucket, number in part.items() if middle_of(bucket) > limit)
+        share, limit = wilson(beyond, reading.samples, SURE_Z), 1 - measure.q
+    else:
+        share = wilson(min(sum(parts), reading.samples), reading.samples, SURE_Z)
+    return share is not None and share.low > limit
 
 
 def samples_of(measure: Measure, cells: Iterable[Cell]) -> int:

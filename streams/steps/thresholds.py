@@ -3,9 +3,8 @@
     calls, standings -> windows -> verdicts -> alarms -> alert.transitions
 
 A window's last word is said when the watermark has passed its end, from what is in it then; so a replay of the same events
-says the same, whatever the speed. Live data may make an alert fire earlier, marked provisional: when the value is over the
-threshold even if as many samples as in the window before come, and none of them adds to it. What comes late changes its
-window, and the alert walks again from there.
+says the same, whatever the speed. Live data may make an alert fire earlier, marked provisional, when the value so far is over the
+threshold by more than chance (evidence.sure). What comes late changes its window, and the alert walks again from there.
 
 A decision counts in the window of its start, a call in that of its end (to the minute).
 """
@@ -19,9 +18,9 @@ from waterline.schemas.alerts import AlertState
 from waterline.schemas.events import Kind
 from waterline.schemas.facts import Calls, GroupInput, Mark, Standing
 from waterline.schemas.topics import ALERT_TRANSITIONS
-from waterline.streams.steps.alarm import START, Alarm, Point, Verdict, walk
+from waterline.streams.steps.alarm import REST, START, Alarm, Point, Verdict, step, walk
 from waterline.streams.steps.entry import nano
-from waterline.streams.steps.evidence import Reading, read, samples_of, transition, value_of
+from waterline.streams.steps.evidence import Reading, read, samples_of, sure, transition, value_of
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import DAY, HOUR, SECOND
@@ -33,7 +32,6 @@ from waterline.streams.steps.windows import Age, Cell, Clock, Series, WindowKey,
 WINDOW, ALARM, MARKS = b"w", b"a", b"m"
 BEFORE, ENOUGH = 7, 50
 """Windows or days that a baseline is drawn from, and the samples that one of the same hour needs at least."""
-REST = frozenset({AlertState.OK, AlertState.RESOLVED, AlertState.INSUFFICIENT, AlertState.NO_DATA})
 UNSHOWN = frozenset({"decisions", "tokens", "nanos"})
 """Fields to which every decision adds: none of them is an example."""
 _encode = msgspec.msgpack.Encoder().encode
@@ -74,9 +72,8 @@ class Thresholds:
         return True
 
     def drain(self, changes: Changes) -> None:
-        for key in self.corrected:
-            self._judge(key, late=True)
-        self.corrected.clear()
+        for replay in (False, True):
+            self._pass(replay)
         self._look_ahead()
         windows = self.windows
         for key in windows.touched:
@@ -162,17 +159,22 @@ class Thresholds:
     # time
 
     def _mark(self, mark: Mark) -> None:
-        clock = self.clocks[mark.replay]
-        before = clock.watermark
-        clock.mark(mark)
+        self.clocks[mark.replay].mark(mark)
         self._marked |= mark.replay
         self._lengths(())
-        if (watermark := clock.watermark) > before:
-            for key, cell in self.windows.due(mark.replay, watermark):
-                if cell.age is Age.OVER:
-                    self._judge(key, late=self.windows.over(key.series, key.length)[-1] > key.start)
-                else:
-                    self._settle(key)
+        self._pass(mark.replay)
+
+    def _pass(self, replay: bool) -> None:
+        """Judges windows that were corrected and those that are over, also when they were begun only after their end; settles
+        what is to change no more."""
+        for key in first_of_each(self.corrected):
+            self._judge(key, late=True)
+        self.corrected.clear()
+        for key, cell in self.windows.due(replay, self.clocks[replay].watermark):
+            if cell.age is Age.OVER:
+                self._judge(key, late=self.windows.over(key.series, key.length)[-1] > key.start)
+            else:
+                self._settle(key)
 
     def _settle(self, key: WindowKey) -> None:
         """Its verdict becomes part of where the alarm begins; an alarm that never said anything is forgotten with its last
@@ -182,7 +184,7 @@ class Thresholds:
             at = (rule.name, key.series)
             if (alarm := self.alarms.get(at)) is None:
                 continue
-            alarm.base = walk(alarm.base, [(key.start, self._read(rule, key).verdict)], rule)[-1][1]
+            alarm.base = step(alarm.base, self._read(rule, key).verdict, rule)
             alarm.fired = [start for start in alarm.fired if start > key.start]
             self.changed.add(at)
             if last and not alarm.transition and alarm.base.state is AlertState.OK:
@@ -200,10 +202,15 @@ class Thresholds:
 
     def _follow(self, rule: Rule, key: WindowKey, late: bool) -> None:
         """Walks the alarm over the kept windows, and tells where it stands if that is news."""
-        starts = self.windows.over(key.series, key.length)
-        readings = {start: self._read(rule, WindowKey(key.series, key.length, start)) for start in starts}
-        alarm = self.alarms.get((rule.name, key.series)) or Alarm(fired=[])
-        points = walk(alarm.base, ((start, reading.verdict) for start, reading in readings.items()), rule)
+        series, length = key.series, key.length
+        readings: dict[int, Reading] = {}
+
+        def verdict(start: int) -> Verdict:
+            readings[start] = self._read(rule, WindowKey(series, length, start))
+            return readings[start].verdict
+
+        alarm = self.alarms.get((rule.name, series)) or Alarm(fired=[])
+        points, between = walk(alarm.base, self.windows.over(series, length), length, verdict, rule)
         fired = [start for start, point in points if point.state is AlertState.FIRING]
         missed = [start for start in fired if start not in alarm.fired and start >= key.start]
         last = points[-1][1]
@@ -212,17 +219,19 @@ class Thresholds:
         if alarm.provisional is None:
             if missed and last.state in REST and alarm.told in REST:
                 self._tell(rule, alarm, key, missed[0], AlertState.FIRING, readings[missed[0]], late)
-            state = AlertState.RESOLVED if last.state is AlertState.OK and alarm.told is AlertState.FIRING else last.state
+            state = last.state
+            if alarm.told is AlertState.FIRING and state in (AlertState.OK, AlertState.PENDING):
+                state = AlertState.RESOLVED
             if not _alike(state, alarm.told):
                 at = missed[0] if missed and state is AlertState.FIRING else points[-1][0]
                 self._tell(rule, alarm, key, at, state, readings[at], late)
         alarm.fired = fired
-        self._keep(rule, key.series, alarm, last)
-        if last.state not in REST:
-            self.windows.open(WindowKey(key.series, key.length, points[-1][0] + key.length), 0)
+        self._keep(rule, series, alarm, last)
+        for start in between if last.state in REST else (*between, points[-1][0] + length):
+            self.windows.open(WindowKey(series, length, start), 0)
 
     def _look_ahead(self) -> None:
-        """Fires before a live window is over, when what is in it is enough whatever else comes as usual."""
+        """Fires before a live window is over, when what is in it already is no chance."""
         for key in list(self.windows.touched):
             cell = self.windows.cells[key]
             if cell.age is not Age.OPEN or key.series.replay:
@@ -231,9 +240,8 @@ class Thresholds:
                 alarm = self.alarms.get((rule.name, key.series))
                 if rule.for_windows > 1 or (alarm is not None and alarm.told is AlertState.FIRING):
                     continue
-                before = self._panes(rule, WindowKey(key.series, key.length, key.start - key.length))
-                reading = self._read(rule, key, samples_of(MEASURE[rule.measure], before))
-                if reading.verdict is Verdict.BREACH:
+                reading = self._read(rule, key)
+                if sure(rule, self._panes(rule, key), reading):
                     alarm = alarm or Alarm(fired=[])
                     self._tell(rule, alarm, key, key.start, AlertState.FIRING, reading, late=False, provisional=True)
                     alarm.provisional = key.start
@@ -270,8 +278,8 @@ class Thresholds:
             self.alarms[at] = alarm
         self.changed.add(at)
 
-    def _read(self, rule: Rule, key: WindowKey, expected: int = 0) -> Reading:
-        return read(rule, self._panes(rule, key), self._baseline(rule, key), expected)
+    def _read(self, rule: Rule, key: WindowKey) -> Reading:
+        return read(rule, self._panes(rule, key), self._baseline(rule, key))
 
     def _panes(self, rule: Rule, key: WindowKey) -> list[Cell]:
         return self._found(key.series, key.length, (key.start - n * key.length for n in range(rule.panes)))
@@ -297,6 +305,14 @@ class Thresholds:
         return None
 
 
+def first_of_each(keys: Iterable[WindowKey]) -> list[WindowKey]:
+    """The earliest window of each series and length: an alert walks on from there over all that follow."""
+    first: dict[tuple[Series, int], WindowKey] = {}
+    for key in sorted(keys, reverse=True):
+        first[key.series, key.length] = key
+    return list(first.values())
+
+
 def lengths(rules: Rules) -> dict[tuple[str, ...], set[int]]:
     """By what a rule is grouped by: the lengths of windows to keep, in microseconds."""
     wanted: dict[tuple[str, ...], set[int]] = {}
@@ -308,12 +324,13 @@ def lengths(rules: Rules) -> dict[tuple[str, ...], set[int]]:
 
 
 def reach(rules: Rules) -> dict[int, int]:
-    """By length: how long after it is settled a window is part of another's value or baseline, in microseconds."""
+    """By length: how long after it is settled a window is part of another's value or baseline, in microseconds. It is there
+    until the other is settled, and a second longer."""
     reach: dict[int, int] = {}
     for rule in rules.rules:
         length = rule.window_s * SECOND
         back = max(rule.panes - 1, BEFORE if rule.baseline is Baseline.DAYS else 0)
-        reach[length] = max(reach.get(length, 0), back * length)
+        reach[length] = max(reach.get(length, 0), back * length + SECOND if back else 0)
         if rule.baseline is Baseline.HOURS:
             reach[HOUR] = max(reach.get(HOUR, 0), BEFORE * DAY + HOUR)
     return reach

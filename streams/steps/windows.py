@@ -45,6 +45,11 @@ class Cell(Struct, array_like=True):
     model_ms: Sketch = {}
     examples: dict[str, list[str]] = {}
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing happened in it: it is there because an alert waits for it."""
+        return not (self.calls or self.model_calls or self.decisions)
+
     def show(self, field: str, decision_key: str, sign: int) -> None:
         """Remember, or forget, a decision as an example of what `field` counts."""
         shown = self.examples.setdefault(field, [])

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from waterline.schemas.control import Period, Scope
-from waterline.streams import rules_file
+from waterline.streams import rules_budgets, rules_file
 from waterline.streams.steps.rules import Budget
 
 GOOD = b"""
@@ -66,9 +66,6 @@ def test_every_mistake_says_what_to_write() -> None:
         (8, "budget number 2: budget: line 3 has a budget of this name already; give each its own"),
         (10, "budget number 2: of: a tenant's budget is told apart by `tenant:`, leave this out"),
         (12, "budget number 2: limit: '0 USD': a limit is over 0 and up to 1,000,000,000 USD"),
-        (
-            13,
-            "budget number 2: there is no field limt; there are budget, scope, of, tenant, period, limit, warn_at, deny_at, severity",
-        ),
+        (13, f"budget number 2: there is no field limt; there are {', '.join(rules_budgets.FIELDS)}"),
         (14, "budget number 3: fields such as `budget:` are wanted, this is 'just words'"),
     ]

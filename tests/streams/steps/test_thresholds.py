@@ -196,24 +196,32 @@ def test_time_is_what_the_slowest_source_has_come_to() -> None:
     assert watched.states == [FIRING]
 
 
-def test_live_data_fire_at_once_when_the_rest_of_the_window_cannot_change_it() -> None:
+def test_live_data_fire_at_once_when_it_is_no_chance() -> None:
     watched = Watched(ERRORS, replay=False)
     watched.take(watched.calls(0, 1000, 1), watched.time(5.2))
-    watched.take(watched.calls(5, 100, 40), watched.time(5.5))
-    assert watched.told == [], "40 of the 1,000 that are usual are not enough"
-    watched.take(watched.calls(5, 20, 20))
+    watched.take(watched.calls(5, 20, 4), watched.time(5.5))
+    assert watched.told == [], "4 of 20 are over 5 %, and no wonder at 5 %"
+    watched.take(watched.calls(5, 20, 8))
     (told,) = watched.told
-    assert (told.state, told.provisional, told.value, told.group) == (FIRING, True, Decimal("0.06"), {"agent": "a"})
+    assert (told.state, told.provisional, told.value, told.group) == (FIRING, True, Decimal("0.3"), {"agent": "a"})
     assert told.completeness == pytest.approx(0.1)
-    watched.take(watched.calls(6, 880, 0), watched.time(10.2))
+    watched.take(watched.calls(6, 160, 0), watched.time(10.2))
     assert watched.states == [FIRING], "the last word agrees"
     watched.take(watched.calls(11, 1000, 0), watched.time(15.2))
     assert watched.states == [FIRING, RESOLVED]
 
 
+def test_slow_calls_fire_at_once_too() -> None:
+    watched = Watched(SLOW, replay=False)
+    watched.take(watched.models(0, 20, 900), watched.models(0, 3, 2000), watched.time(1))
+    assert watched.told == [], "3 of 23 over 1,000 ms are more than one in twenty, and may be chance"
+    watched.take(watched.models(1, 40, 2000))
+    assert watched.states == [FIRING]
+
+
 def test_a_provisional_alert_that_the_last_word_does_not_bear_out_is_resolved() -> None:
     watched = Watched(ERRORS, replay=False)
-    watched.take(watched.calls(0, 20, 5), watched.time(1))
+    watched.take(watched.calls(0, 20, 9), watched.time(1))
     watched.take(watched.calls(1, 480, 0), watched.time(5.2))
     assert [(told.state, told.provisional) for told in watched.told] == [(FIRING, True), (RESOLVED, False)]
 
