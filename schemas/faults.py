@@ -44,6 +44,9 @@ class Point(_Named):
     STATE_WRITTEN = "state_written", "streams: facts and state are on the broker, the transaction is open"
     TRANSACTION_COMMITTED = "transaction_committed", "streams: the transaction is committed, the local copy is not written"
     COPY_WRITTEN = "copy_written", "streams: the local copy is written, the input is not acknowledged"
+    # notifier
+    NOTIFICATION_SENT = "notification_sent", "notifier: the receiver took it, no receipt is written"
+    RECEIPT_WRITTEN = "receipt_written", "notifier: the receipt is on the broker, the input is not committed"
 
 
 class Guard(_Named):
@@ -67,6 +70,8 @@ class Guard(_Named):
     STREAM_FENCING = "stream_fencing", "streams: a new owner shuts the old one out; without it a woken zombie writes on"
     FIRST_WINS = "first_wins", "streams: the first of equal event ids counts; without it a re-sent event counts twice"
     APPLIED = "applied", "streams: a record at or below the applied offset is skipped; without it it counts twice"
+    # notifier
+    RECEIPTS = "receipts", "notifier: receipts are read before anything is sent; without it a restart tells again"
 
 
 def _ordered(variable: str) -> tuple[Point | None, int]:

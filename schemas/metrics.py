@@ -87,4 +87,17 @@ COLLECTOR: tuple[Metric, ...] = (
     Metric("collector_request_seconds", "histogram", "from the first byte of a request to its answer", ("route",), _REQUEST_S),
 )
 
-METRICS: tuple[Metric, ...] = (*STREAMS, *FRONT, *SINK, *COLLECTOR)
+_SEND_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+NOTIFIER: tuple[Metric, ...] = (
+    Metric("notifier_lag_records", "gauge", "transitions of the partition that are not committed yet", ("topic", "partition")),
+    Metric("notifier_pending", "gauge", "notifications that wait for the channel", ("channel",)),
+    Metric("notifier_failing", "gauge", "attempts on the channel that failed since it last took one", ("channel",)),
+    Metric("notifier_attempts_total", "counter", "requests to the receiver: delivered, refused, failed", ("channel", "outcome")),
+    Metric("notifier_receipts_total", "counter", "receipts written, by what became of the notification", ("channel", "state")),
+    Metric("notifier_unreadable_total", "counter", "records that are no transition; the sink buries them"),
+    Metric("notifier_routes_unreadable", "gauge", "1 while the routes file is wrong and the older one stays in force"),
+    Metric("notifier_send_seconds", "histogram", "one request to the receiver", ("channel",), _SEND_S),
+)
+
+METRICS: tuple[Metric, ...] = (*STREAMS, *FRONT, *SINK, *COLLECTOR, *NOTIFIER)

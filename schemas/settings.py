@@ -107,6 +107,16 @@ class Settings(BaseSettings):
     )
     reviewer_rate: str = Field("60", description="USD an hour of human review, where the override file names no other")
 
+    # notifier
+    routes_file: str = Field("", description="where alerts go: channels, routes, silences; empty = nothing is sent")
+    notifier_metrics_port: int = Field(9467, ge=0, le=65535, description="health and Prometheus metrics")
+    notifier_pending: int = Field(
+        20_000, ge=1, description="notifications in memory that no receiver has taken yet; above it no more are read"
+    )
+    notifier_instance: str = Field(
+        "", description="name of this notifier for static membership: a restart is no rebalance; empty = none"
+    )
+
 
 @cache
 def settings() -> Settings:

@@ -28,11 +28,12 @@ def child(part: Part, settings: Settings, special: Mapping[str, str], progress: 
 
 
 def _name(part: Part, settings: Settings) -> dict[str, str]:
-    """The name under which the group knows the sink of this data directory, so that its restart is no rebalance."""
-    if part.name != "sink" or settings.sink_instance:
+    """The name under which the group knows the process of this data directory, so that its restart is no rebalance."""
+    setting = f"{part.name}_instance"
+    if setting not in Settings.model_fields or getattr(settings, setting):
         return {}
     where = hashlib.blake2b(str(settings.data_dir.resolve()).encode(), digest_size=6).hexdigest()
-    return {"WATERLINE_SINK_INSTANCE": f"{socket.gethostname()}-{where}"}
+    return {f"WATERLINE_{setting.upper()}": f"{socket.gethostname()}-{where}"}
 
 
 def _kafka(settings: Settings, progress: jars.Progress | None) -> Child:

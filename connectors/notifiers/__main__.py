@@ -1,0 +1,43 @@
+"""`python -m waterline.connectors.notifiers`: the notifier, until told to stop."""
+
+import faulthandler
+import logging
+import signal
+import time
+
+import structlog
+from setproctitle import setproctitle
+
+from waterline.connectors.notifiers.health import Health
+from waterline.connectors.notifiers.notifier import STALE_S, Fenced, Notifier
+from waterline.schemas.errors import Permanent
+from waterline.schemas.settings import settings
+
+
+def main() -> None:
+    faulthandler.enable()
+    setproctitle("waterline notifier")
+    config = settings()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, config.log_level.upper())))
+    logging.getLogger("slack_sdk").setLevel(logging.CRITICAL)
+    try:
+        notifier = Notifier(config)
+    except Permanent as error:
+        raise SystemExit(f"notifier: {error.reason}") from error
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: notifier.stop.set())
+    host, port = config.health_host, config.notifier_metrics_port
+    try:
+        health = Health(port, lambda: time.monotonic() - notifier.turned < STALE_S, notifier.unready, notifier.meters, host)
+    except OSError as error:
+        raise SystemExit(f"notifier: cannot listen on {host}:{port}: {error.strerror}") from error
+    try:
+        notifier.run()
+    except Fenced as error:
+        raise SystemExit(f"notifier: the group knows this process no more, start it again: {error}") from error
+    finally:
+        health.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The queue of one channel and the threads that empty it. Another channel never waits for it.
+
+Alerts wait in buckets: one for each alert, so that its transitions keep their order, or one for each group of a storm. A bucket
+is sent from by one thread at a time. What failed is tried again, without end: its bucket waits from 0.2 s to a minute, doubling,
+and the channel itself waits when it fails three times in a row, or for as long as it asks for.
+"""
+
+import heapq
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from threading import Condition, Thread
+from typing import Protocol
+
+import structlog
+
+from waterline.connectors.notifiers.contract import Channel, Notice, Receipt, Refused, Unavailable
+from waterline.connectors.notifiers.progress import Record
+from waterline.connectors.notifiers.routes import Spec
+from waterline.schemas.alerts import AlertTransition
+from waterline.schemas.faults import Point, crash
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 60.0
+PATIENCE = 3
+"""Failures in a row before the whole channel waits."""
+MOST = 500
+"""Alerts in one message of a storm."""
+
+log = structlog.get_logger()
+
+
+class Job:
+    """One transition on its way to one channel."""
+
+    __slots__ = ("alert", "attempts", "note", "record")
+
+    def __init__(self, alert: AlertTransition, record: Record, note: str = "") -> None:
+        self.alert, self.record, self.note, self.attempts = alert, record, note, 0
+
+    @property
+    def dropped(self) -> bool:
+        return self.record.way.dropped
+
+
+class Owner(Protocol):
+    """Told by the threads of a lane what became of jobs."""
+
+    def notice(self, lane: "Lane", jobs: Sequence[Job]) -> Notice | None:
+        """What to send; None when there is nothing to send any more."""
+
+    def delivered(self, lane: "Lane", jobs: Sequence[Job], receipt: Receipt, seconds: float) -> None: ...
+
+    def refused(self, lane: "Lane", jobs: Sequence[Job], error: Refused, seconds: float) -> None: ...
+
+    def failed(self, lane: "Lane", error: Unavailable, seconds: float) -> None: ...
+
+    def dropped(self, lane: "Lane", job: Job) -> None: ...
+
+    def left(self, lane: "Lane", jobs: Sequence[Job]) -> None:
+        """These wait in a lane that is stopped."""
+
+
+class _Bucket:
+    __slots__ = ("failures", "jobs", "ready_at")
+
+    def __init__(self) -> None:
+        self.jobs: deque[Job] = deque()
+        self.failures = 0
+        self.ready_at = 0.0
+
+
+Key = tuple[str, ...]
+
+
+class Lane:
+    """`failures`: attempts in a row that found it unavailable, since `failing_since` on the monotonic clock."""
+
+    def __init__(self, spec: Spec, channel: Channel, owner: Owner) -> None:
+        self.spec, self.channel = spec, channel
+        self.failures = 0
+        self.failing_since = 0.0
+        self.waiting = 0
+        self.at_work = 0
+        self._owner = owner
+        self._buckets: dict[Key, _Bucket] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._turn = 0
+        self._free_at = 0.0
+        self._stopped = False
+        self._changed = Condition()
+        self._threads = [Thread(target=self._work, name=f"{spec.name}-{n}", daemon=True) for n in range(spec.at_once)]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, job: Job) -> None:
+        key = self.spec.storm.group(job.alert) if self.spec.storm else (job.alert.alert_id,)
+        with self._changed:
+            bucket = self._buckets.get(key)
+            if bucket is None:
+                bucket = self._buckets[key] = _Bucket()
+                self._push(key, bucket)
+            bucket.jobs.append(job)
+            self.waiting += 1
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Nothing more is begun."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def rest(self) -> list[Job]:
+        """What waits in a lane that is stopped, in order; it is taken out."""
+        with self._changed:
+            jobs = [job for bucket in self._buckets.values() for job in bucket.jobs]
+            for bucket in self._buckets.values():
+                bucket.jobs.clear()
+            self.waiting -= len(jobs)
+            return jobs
+
+    def join(self, latest: float) -> None:
+        """Waits for what is under way, until `latest` on the monotonic clock."""
+        for thread in self._threads:
+            thread.join(max(0.0, latest - time.monotonic()))
+        if not any(thread.is_alive() for thread in self._threads):
+            self.channel.close()
+
+    def _push(self, key: Key, bucket: _Bucket) -> None:
+        self._turn += 1
+        heapq.heappush(self._heap, (bucket.ready_at, self._turn, key))
+
+    def _work(self) -> None:
+        while (found := self._next()) is not None:
+            key, bucket, jobs = found
+            wait = self._send(bucket, jobs)
+            with self._changed:
+                self.at_work -= 1
+                bucket.ready_at = time.monotonic() + wait
+                self._push(key, bucket)
+                self._changed.notify()
+        if jobs := self.rest():
+            self._owner.left(self, jobs)
+
+    def _next(self) -> tuple[Key, _Bucket, list[Job]] | None:
+        """The bucket that is due, out of the heap while it is sent from; None when the lane is stopped."""
+        with self._changed:
+            while not self._stopped:
+                now = time.monotonic()
+                due = max(self._free_at, self._heap[0][0]) if self._heap else None
+                if due is None or due > now:
+                    self._changed.wait(None if due is None else due - now)
+                    continue
+                _, _, key = heapq.heappop(self._heap)
+                bucket = self._buckets[key]
+                if not bucket.jobs:
+                    del self._buckets[key]
+                    continue
+                many = min(len(bucket.jobs), MOST) if self.spec.storm else 1
+                jobs = [bucket.jobs.popleft() for _ in range(many)]
+                if self.spec.per_second:
+                    self._free_at = now + 1 / self.spec.per_second
+                self.at_work += 1
+                return key, bucket, jobs
+        return None
+
+    def _send(self, bucket: _Bucket, jobs: list[Job]) -> float:
+        """Returns how long the bucket rests."""
+        for job in [job for job in jobs if job.dropped]:
+            jobs.remove(job)
+            self._settle(1)
+            self._owner.dropped(self, job)
+        notice = self._owner.notice(self, jobs) if jobs else None
+        if notice is None:
+            self._settle(len(jobs))
+            return 0.0
+        for job in jobs:
+            job.attempts += 1
+        began = time.monotonic()
+        try:
+            receipt = self._ask(notice)
+        except Unavailable as error:
+            self._owner.failed(self, error, time.monotonic() - began)
+            return self._again(bucket, jobs, error)
+        except Refused as error:
+            self._owner.refused(self, jobs, error, time.monotonic() - began)
+        else:
+            crash(Point.NOTIFICATION_SENT)
+            self._owner.delivered(self, jobs, receipt, time.monotonic() - began)
+        self.failures = bucket.failures = 0
+        self._settle(len(jobs))
+        return self.spec.storm.every_s if self.spec.storm else 0.0
+
+    def _ask(self, notice: Notice) -> Receipt:
+        try:
+            return self.channel.send(notice)
+        except (Refused, Unavailable):
+            raise
+        except Exception as bug:
+            log.exception("a channel failed in a way it does not know", channel=self.spec.name, key=notice.key)
+            raise Refused(0, f"bug: {type(bug).__name__}: {bug}") from bug
+
+    def _settle(self, jobs: int) -> None:
+        with self._changed:
+            self.waiting -= jobs
+
+    def _again(self, bucket: _Bucket, jobs: list[Job], error: Unavailable) -> float:
+        """Back to the front, in order."""
+        now = time.monotonic()
+        with self._changed:
+            bucket.jobs.extendleft(reversed(jobs))
+            bucket.failures += 1
+            self.failures += 1
+            if self.failures == 1:
+                self.failing_since = now
+            whole = error.retry_after if error.whole else 0.0
+            if self.failures >= PATIENCE:
+                whole = max(whole, backoff(self.failures - PATIENCE))
+            self._free_at = max(self._free_at, now + whole)
+            return max(error.retry_after, backoff(bucket.failures - 1))
+
+
+def backoff(times: int) -> float:
+    """Doubles up to a cap; a tenth more or less, so that many do not come together."""
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(times, 20)) * random.uniform(0.9, 1.1)

@@ -1,0 +1,256 @@
+"""The loop of the notifier: alert.transitions -> channels -> alert.deliveries, then the commit.
+
+    read -> plan -> lanes send -> receipts -> the broker has them -> commit
+
+This thread alone touches the consumer. Before it sends anything for a partition it reads the receipts to their end.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import msgspec
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from waterline.connectors.notifiers.book import Book
+from waterline.connectors.notifiers.channels import build
+from waterline.connectors.notifiers.dispatch import Dispatcher
+from waterline.connectors.notifiers.health import Meters
+from waterline.connectors.notifiers.progress import Way
+from waterline.connectors.notifiers.receipts import Reader, Writer
+from waterline.connectors.notifiers.watched import Watched
+from waterline.schemas.alerts import AlertTransition
+from waterline.schemas.clients import kafka_config
+from waterline.schemas.errors import Transient
+from waterline.schemas.faults import Guard, Point, crash, without
+from waterline.schemas.settings import Settings
+from waterline.schemas.topics import ALERT_DELIVERIES, ALERT_TRANSITIONS
+
+GROUP = "waterline-notifier"
+CHUNK, POLL_S = 200, 0.05
+COMMIT_S, TOLD_S, STALE_S = 0.2, 1.0, 60.0
+DRAIN_S = 10.0
+CATCH_UP_S = 60.0
+SESSION_MS = 10_000
+
+_decode = msgspec.json.Decoder(AlertTransition).decode
+log = structlog.get_logger()
+
+
+class Fenced(Exception):
+    """Another process has taken the place of this one; only a new one can go on."""
+
+
+class Notifier:
+    """`run` returns when `stop` is set, after at most DRAIN_S for what is under way. Raises Fenced, and Permanent when the routes
+    file is wrong at the start."""
+
+    def __init__(
+        self,
+        config: Settings,
+        transitions: str = ALERT_TRANSITIONS.name,
+        deliveries: str = ALERT_DELIVERIES.name,
+        group: str = GROUP,
+    ) -> None:
+        self.config = config
+        self.stop = Event()
+        self.turned = time.monotonic()
+        self.meters = Meters()
+        self._topic = transitions
+        self._book = Book()
+        self._reader = Reader(kafka_config(config), deliveries)
+        self._writer = Writer(kafka_config(config), deliveries)
+        self._watched = Watched(Path(config.routes_file)) if config.routes_file else None
+        self._dispatcher = Dispatcher(
+            lambda spec, routes: build(spec, routes, os.environ), self._book, self._writer.write, self.meters
+        )
+        if self._watched:
+            self._dispatcher.use(self._watched.routes)
+        self._consumer = Consumer(self._consumer_config(group))
+        self._ways: dict[int, Way] = {}
+        self._stale = False
+        self._ready = False
+        self._pressed = False
+        self._why = "no partition is assigned yet"
+        self._committed_at = self._told_at = 0.0
+
+    def _consumer_config(self, group: str) -> dict[str, Any]:
+        mine: dict[str, Any] = {
+            "group.id": group,
+            "client.id": "waterline-notifier",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": SESSION_MS,
+            "heartbeat.interval.ms": 2000,
+            "fetch.wait.max.ms": 100,
+            "reconnect.backoff.max.ms": 1000,
+            "on_commit": self._committed,
+            "log_level": 2,
+        }
+        if self.config.notifier_instance:
+            mine["group.instance.id"] = self.config.notifier_instance
+        return kafka_config(self.config) | mine
+
+    def run(self) -> None:
+        self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        try:
+            while not self.stop.is_set():
+                self._turn()
+        finally:
+            self._end()
+
+    def unready(self) -> list[str]:
+        """Why this process does not do its work; empty when it does. Asked by other threads."""
+        if (still := time.monotonic() - self.turned) > STALE_S:
+            return [f"the loop has not turned for {still:.0f} s"]
+        if not self._ready:
+            return [self._why]
+        return [f"{self._dispatcher.waiting} notifications wait: no more are read"] if self._pressed else []
+
+    def _turn(self) -> None:
+        messages = self._consumer.consume(CHUNK, POLL_S)
+        now = self.turned = time.monotonic()
+        for message in messages:
+            self._take(message)
+        if self._stale:
+            self._catch_up()
+        self._press()
+        self._writer.turn()
+        if now - self._committed_at >= COMMIT_S:
+            self._committed_at = now
+            self._commit(wait=False)
+        if now - self._told_at >= TOLD_S:
+            self._told_at = now
+            self._tell()
+
+    def _take(self, message: Message) -> None:
+        error, partition, offset = message.error(), message.partition(), message.offset()
+        if error is not None:
+            if error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
+                raise Fenced(error.str())
+            log.warning("kafka", code=error.name(), reason=error.str())
+            return
+        way = self._ways.get(-1 if partition is None else partition)
+        if way is None or offset is None:
+            return
+        record = way.take(offset)
+        for line in (message.value() or b"").splitlines():
+            try:
+                alert = _decode(line)
+            except msgspec.MsgspecError as bad:
+                self.meters.unreadable.inc()
+                log.warning("a record is no transition", partition=partition, offset=offset, reason=str(bad))
+            else:
+                self._dispatcher.take(alert, record)
+
+    # partitions
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        for one in partitions:
+            self._ways[one.partition] = Way(self._topic, one.partition)
+        if partitions:
+            consumer.pause(partitions)
+            self._stale, self._ready, self._why = True, False, "receipts are being read"
+        elif not self._stale:
+            self._ready = True
+
+    def _catch_up(self) -> None:
+        """Others may have written receipts for what is ours now."""
+        try:
+            if not without(Guard.RECEIPTS):
+                count = self._reader.catch_up(self._book, CATCH_UP_S, self._touch)
+                log.info("receipts read", count=count)
+        except Transient as error:
+            self._why = error.reason
+            log.warning("receipts cannot be read yet", reason=error.reason)
+            return
+        self._consumer.resume(self._places())
+        self._stale, self._ready, self._pressed = False, True, False
+
+    def _touch(self) -> None:
+        self.turned = time.monotonic()
+        self._writer.turn()
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """What is under way is waited for and committed, so that the next owner does not repeat it."""
+        for one in partitions:
+            if way := self._ways.get(one.partition):
+                way.dropped = True
+        self._wait_until(lambda: not self._dispatcher.at_work, DRAIN_S)
+        self._writer.flush(DRAIN_S)
+        self._commit(wait=True)
+        consumer.incremental_unassign(partitions)
+        self._lost(consumer, partitions)
+
+    def _lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for one in partitions:
+            if way := self._ways.pop(one.partition, None):
+                way.dropped = True
+
+    def _places(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, number) for number in self._ways]
+
+    def _press(self) -> None:
+        """Back-pressure: stop reading while too much waits."""
+        pressed = self._dispatcher.waiting > self.config.notifier_pending
+        if pressed != self._pressed and not self._stale:
+            (self._consumer.pause if pressed else self._consumer.resume)(self._places())
+            self._pressed = pressed
+
+    # the ends
+
+    def _commit(self, wait: bool) -> None:
+        due = [(way, position) for way in self._ways.values() if (position := way.position()) > way.committed]
+        if not due:
+            return
+        crash(Point.RECEIPT_WRITTEN)
+        offsets = [TopicPartition(self._topic, way.partition, position) for way, position in due]
+        for way, position in due:
+            way.committed = position
+        if not wait:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+            return
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            log.warning("cannot commit: the next start repeats what was read since", reason=error.args[0].str())
+
+    def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        """What could not be committed is committed again with the next."""
+        for one in places:
+            failed = error or one.error
+            if failed and (way := self._ways.get(one.partition)):
+                way.committed = -1
+                log.warning("cannot commit yet", reason=failed.str())
+
+    def _tell(self) -> None:
+        for name, lane in self._dispatcher.lanes.items():
+            self.meters.pending.labels(name).set(lane.waiting)
+            self.meters.failing.labels(name).set(lane.failures)
+        for number, way in list(self._ways.items()):
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)
+            self.meters.lag.labels(self._topic, number).set(max(0, end - max(way.committed, 0)) if end > 0 else way.open)
+        if self._watched and (routes := self._watched.changed(self._dispatcher.use)) is not None:
+            self.meters.routes_unreadable.set(0 if routes else 1)
+
+    def _end(self) -> None:
+        try:
+            self._dispatcher.close(DRAIN_S)
+            self._writer.flush(DRAIN_S)
+            self._commit(wait=True)
+        finally:
+            self._consumer.close()
+
+    def _wait_until(self, asks: Callable[[], bool], patience_s: float) -> None:
+        latest = time.monotonic() + patience_s
+        while not asks() and time.monotonic() < latest:
+            self._writer.turn()
+            self.stop.wait(0.01)

@@ -1,0 +1,49 @@
+"""How far a partition is done: everything below the committed offset has all its receipts."""
+
+from collections import deque
+from threading import Lock
+
+_lock = Lock()
+
+
+class Record:
+    """One transition of Kafka. `left`: receipts that the broker has not confirmed yet."""
+
+    __slots__ = ("left", "offset", "way")
+
+    def __init__(self, way: "Way", offset: int) -> None:
+        self.way, self.offset, self.left = way, offset, 0
+
+    def add(self) -> None:
+        with _lock:
+            self.left += 1
+
+    def done(self) -> None:
+        with _lock:
+            self.left -= 1
+
+
+class Way:
+    """A partition that is ours. `dropped`: not any more; what waits for it is not sent."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.dropped = False
+        self.committed = -1
+        self._records: deque[Record] = deque()
+        self._next = -1
+
+    def take(self, offset: int) -> Record:
+        record = Record(self, offset)
+        self._records.append(record)
+        return record
+
+    def position(self) -> int:
+        """The offset up to which all is done; -1 while nothing was."""
+        while self._records and not self._records[0].left:
+            self._next = self._records.popleft().offset + 1
+        return self._next
+
+    @property
+    def open(self) -> int:
+        return len(self._records)

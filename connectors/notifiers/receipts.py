@@ -1,0 +1,148 @@
+"""Receipts in Kafka: topic `alert.deliveries`, compacted, one record for each alert, transition and channel."""
+
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import msgspec
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from waterline.connectors.notifiers.book import Book
+from waterline.connectors.notifiers.progress import Record
+from waterline.schemas.alerts import AlertDelivery
+from waterline.schemas.errors import ErrorCode, Transient
+from waterline.schemas.topics import ALERT_DELIVERIES
+
+ASK_S = 10.0
+_decode = msgspec.json.Decoder(AlertDelivery).decode
+_encode = msgspec.json.Encoder().encode
+
+log = structlog.get_logger()
+
+
+def key_of(delivery: AlertDelivery) -> bytes:
+    return f"{delivery.alert_id}/{delivery.transition}/{delivery.channel}".encode()
+
+
+class Reader:
+    """Fills a book from the topic; each call reads on from where the last one ended."""
+
+    def __init__(self, config: dict[str, Any], topic: str = ALERT_DELIVERIES.name) -> None:
+        mine = {
+            "group.id": "waterline-notifier-receipts",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "log_level": 2,
+        }
+        self._config, self._topic = config | mine, topic
+        self._next: dict[int, int] = {}
+
+    def catch_up(self, book: Book, patience_s: float, turn: Callable[[], None]) -> int:
+        """Reads to the end of every partition and returns how many receipts came. Raises Transient when that takes longer than
+        `patience_s`; what was read by then is kept. `turn` is called now and then."""
+        consumer = Consumer(self._config)
+        try:
+            return self._read(consumer, book, time.monotonic() + patience_s, turn)
+        except KafkaException as error:
+            raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"receipts cannot be read: {error.args[0].str()}") from error
+        finally:
+            consumer.close()
+
+    def _read(self, consumer: Consumer, book: Book, latest: float, turn: Callable[[], None]) -> int:
+        found = consumer.list_topics(self._topic, timeout=ASK_S).topics[self._topic]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        left = set(found.partitions)
+        consumer.assign([TopicPartition(self._topic, number, self._next.get(number, 0)) for number in left])
+        count = 0
+        while left:
+            if time.monotonic() > latest:
+                raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{count} receipts were read, and that is not all")
+            for message in consumer.consume(1000, 0.2):
+                number, offset = message.partition(), message.offset()
+                if number is None or offset is None:
+                    raise KafkaException(message.error())
+                error = message.error()
+                if error is None:
+                    count += _note(message, book)
+                    self._next[number] = offset + 1
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    left.discard(number)
+                else:
+                    raise KafkaException(error)
+            turn()
+        return count
+
+
+def _note(message: Message, book: Book) -> int:
+    value = message.value()
+    if not value:
+        return 0
+    try:
+        book.note(_decode(value))
+    except msgspec.MsgspecError as error:
+        log.warning("a record is no receipt", partition=message.partition(), offset=message.offset(), reason=str(error))
+        return 0
+    return 1
+
+
+class Writer:
+    """Keeps receipts until the broker has them; then, in `turn`, ends them for their records. `write` is safe in many threads,
+    the rest belongs to one."""
+
+    def __init__(self, config: dict[str, Any], topic: str = ALERT_DELIVERIES.name) -> None:
+        mine = {
+            "acks": "all",
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "log_level": 2,
+        }
+        self._producer = Producer(config | mine)
+        self._topic = topic
+        self._waiting: SimpleQueue[tuple[AlertDelivery, Record | None]] = SimpleQueue()
+
+    def write(self, delivery: AlertDelivery, record: Record | None) -> None:
+        self._waiting.put((delivery, record))
+
+    def turn(self) -> None:
+        """Hands over what waits and takes back what was delivered. Raises KafkaException when only a new process can go on."""
+        while True:
+            try:
+                delivery, record = self._waiting.get_nowait()
+            except Empty:
+                break
+            if not self._hand_over(delivery, record):
+                break
+        self._producer.poll(0)
+
+    def flush(self, patience_s: float) -> bool:
+        """Whether the broker has all."""
+        latest = time.monotonic() + patience_s
+        self.turn()
+        while (len(self._producer) or not self._waiting.empty()) and time.monotonic() < latest:
+            self._producer.poll(0.05)
+            self.turn()
+        return not len(self._producer) and self._waiting.empty()
+
+    def _hand_over(self, delivery: AlertDelivery, record: Record | None) -> bool:
+        def confirmed(error: KafkaError | None, _message: object) -> None:
+            if error is not None:
+                if error.fatal():
+                    log.error("receipts cannot be written by this process any more", reason=error.str())
+                    raise KafkaException(error)
+                self._waiting.put((delivery, record))
+            elif record is not None:
+                record.done()
+
+        try:
+            self._producer.produce(self._topic, _encode(delivery), key_of(delivery), on_delivery=confirmed)
+        except BufferError:
+            self._waiting.put((delivery, record))
+            return False
+        return True
