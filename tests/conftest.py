@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests import jvm
 from waterline.schemas.settings import Settings
 from waterline.stack import Stack, topics
 from waterline.stack import kafka as broker
@@ -64,10 +65,12 @@ def _network(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def jars() -> None:
-    """The broker's jars are at hand; this may be the only thing that needs the network."""
+def jars(request: pytest.FixtureRequest) -> None:
+    """The broker's jars are at hand, and it starts quickly; this may be the only thing that needs the network."""
     with LOOPBACK.open():
-        broker.classpath(Settings().cache_dir)
+        classpath = broker.classpath(Settings().cache_dir)
+    folder = request.config.cache.mkdir("jvm") if request.config.cache else None
+    os.environ.setdefault(jvm.VARIABLE, jvm.options(classpath, folder) if folder else jvm.QUICK)
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,8 @@ def _java(_: Settings) -> Finding:
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding("java", False, str(error), advice)
     lines = done.stderr.splitlines() or [f"{JAVA} ended with code {done.returncode}"]
-    return Finding("java", done.returncode == 0, lines[0], "" if done.returncode == 0 else advice)
+    told = next((line for line in lines if " version " in line), lines[0])  # JDK_JAVA_OPTIONS and the like are told first
+    return Finding("java", done.returncode == 0, told, "" if done.returncode == 0 else advice)
 
 
 def _jars(settings: Settings) -> Finding:
