@@ -38,8 +38,6 @@ class ErrorCode(StrEnum):
     STORE_REFUSED = "store_refused", "ClickHouse refused the row as data"
     DISK_FULL = "disk_full", "free space is under the mark"
     OVERLOADED = "overloaded", "a queue is over its mark"
-    CHANNEL_REFUSED = "channel_refused", "the receiver of a notification said never"
-    CHANNEL_UNAVAILABLE = "channel_unavailable", "the receiver of a notification did not answer, or asked to come again later"
     UNLINKED = "unlinked", "no decision was ever linked to the business id the event names"
     BUG = "bug", "the code failed in a way it does not know"
 

@@ -14,6 +14,15 @@ from waterline.schemas.errors import ErrorCode, Permanent, Transient
 ANSWER_LIMIT = 300
 """Characters kept of what a receiver says."""
 
+CODES = {
+    401: ErrorCode.UNAUTHENTICATED,
+    403: ErrorCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    410: ErrorCode.NOT_FOUND,
+    413: ErrorCode.TOO_LARGE,
+    429: ErrorCode.QUOTA_EXCEEDED,
+}
+
 
 class Receipt(Struct, frozen=True):
     """`name`: what the receiver calls it, such as a Slack ts. `each`: every alert of a storm is in it by itself, not only
@@ -46,7 +55,7 @@ class Refused(Permanent):
     """The receiver says never. `status` is its HTTP status."""
 
     def __init__(self, status: int, reason: str) -> None:
-        super().__init__(ErrorCode.CHANNEL_REFUSED, reason[:ANSWER_LIMIT])
+        super().__init__(CODES.get(status, ErrorCode.INVALID_PARAMETER), reason[:ANSWER_LIMIT])
         self.status = status
 
 
@@ -55,7 +64,7 @@ class Unavailable(Transient):
     all that is sent there. `status` is 0 when no answer came."""
 
     def __init__(self, status: int, reason: str, retry_after: float = 0.0, whole: bool = False) -> None:
-        super().__init__(ErrorCode.CHANNEL_UNAVAILABLE, reason[:ANSWER_LIMIT], retry_after)
+        super().__init__(CODES.get(status, ErrorCode.OVERLOADED), reason[:ANSWER_LIMIT], retry_after)
         self.status = status
         self.whole = whole
 
