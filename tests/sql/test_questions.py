@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 
@@ -16,7 +17,8 @@ NOW = datetime(2026, 11, 20, 15, 30, 0, 250, tzinfo=UTC)
 def test_the_missions_questions_are_there() -> None:
     numbers = [question.number for question in ALL]
     assert {"1", "2", "3", "8"} <= set(numbers)
-    assert numbers == sorted(numbers)
+    assert numbers == sorted(numbers, key=lambda number: (int(number.rstrip(ascii_lowercase)), number))
+    assert numbers[-5:] == ["10", "10a", "10b", "10c", "10d"]
 
 
 @pytest.mark.parametrize("question", ALL + questions.load(questions.PANELS), ids=lambda question: question.name)
