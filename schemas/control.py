@@ -49,6 +49,7 @@ class ControlLimit(Struct, kw_only=True, omit_defaults=True):
         Money | None, Meta(description="of the whole period; null while too little of it is known to say")
     ] = None
     verdict: LimitVerdict
+    withdrawn: Annotated[bool, Meta(description="the budget is no more, and allows")] = False
     at: Annotated[Instant, Meta(description="event time up to which spending is known")]
     clock: Annotated[Clock, Meta(description="a replay has budgets of its own, which no gateway should follow")] = Clock.SOURCE
     rules_version: str = ""

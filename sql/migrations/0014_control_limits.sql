@@ -15,6 +15,7 @@ CREATE TABLE IF NOT EXISTS {table:control_limits} {on_cluster}
     spent           Decimal(38, 9) CODEC(ZSTD(1)),
     forecast        Nullable(Decimal(38, 9)) CODEC(ZSTD(1)),
     verdict         LowCardinality(String),
+    withdrawn       Bool,
     at              DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     clock           LowCardinality(String) DEFAULT 'source',
     rules_version   LowCardinality(String),

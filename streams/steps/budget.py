@@ -16,18 +16,19 @@ from decimal import Decimal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from waterline.schemas.alerts import AlertState, AlertTransition, Severity, alert_id
 from waterline.schemas.control import ControlLimit, LimitVerdict, Period, Scope
 from waterline.schemas.events import Clock
-from waterline.schemas.facts import GroupInput, Spend
+from waterline.schemas.facts import GroupInput, Mark, Spend
 from waterline.schemas.identity import SEPARATOR
 from waterline.schemas.topics import ALERT_TRANSITIONS, CONTROL_LIMITS
 from waterline.streams.steps.entry import money
 from waterline.streams.steps.evidence import quoted
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.moment import DAY, day_name, instant, micros
-from waterline.streams.steps.rules import Budget, RuleBook
+from waterline.streams.steps.rules import Budget, RuleBook, Rules
 
 KEPT_DAYS = 70
 """Longer than a month and the thirty days before it that a forecast looks at."""
@@ -51,8 +52,8 @@ class Name(Struct, array_like=True, frozen=True):
 
 
 class Told(Struct, array_like=True):
-    """What was last told of one budget: the first day of its period, revision, and per mark how often it changed and whether it
-    fires."""
+    """What was last told of one budget: the first day of its period, revision, the limit itself, and per mark how often it
+    changed and whether it fires."""
 
     period: int = 0
     revision: int = 0
@@ -60,6 +61,8 @@ class Told(Struct, array_like=True):
     fires: list[str] = []
     opened: dict[str, int] = {}
     last: tuple[int, int | None, LimitVerdict] | None = None
+    limit: ControlLimit | None = None
+    severity: Severity = Severity.WARNING
 
 
 class Purse(Struct, array_like=True):
@@ -84,6 +87,7 @@ class Budgets:
         self.purses: dict[bytes, Purse] = {}
         self.touched: set[bytes] = set()
         self._today = 0
+        self._known: Rules | None = None
 
     def load(self, value: bytes) -> bool:
         purse = _decode(value)
@@ -93,8 +97,16 @@ class Budgets:
     def take(self, given: GroupInput) -> None:
         if given.spend is not None:
             self._spend(given.tenant, given.spend)
-        elif given.mark is not None and not given.mark.replay and given.mark.now // DAY > self._today:
-            self._today = given.mark.now // DAY
+        elif given.mark is not None:
+            self._look(given.mark)
+
+    def _look(self, mark: Mark) -> None:
+        """A new day of the wall's, or other budgets, change what is told of names that spend nothing now."""
+        if self._known is not self.book.now:
+            self._known = self.book.now
+            self.touched.update(self.purses)
+        if not mark.replay and mark.now // DAY > self._today:
+            self._today = mark.now // DAY
             self.touched.update(key for key, purse in self.purses.items() if not purse.name.replay and purse.told)
 
     def _spend(self, tenant: str, spend: Spend) -> None:
@@ -112,9 +124,11 @@ class Budgets:
     def drain(self, changes: Changes) -> None:
         for key in self.touched:
             purse = self.purses[key]
-            for budget in self.book.now.budgets:
-                if holds(budget, purse.name):
-                    self._tell(budget, purse, changes.outs)
+            held = {budget.name: budget for budget in self.book.now.budgets if holds(budget, purse.name)}
+            for budget in held.values():
+                self._tell(budget, purse, changes.outs)
+            for name in purse.told.keys() - held.keys():
+                self._withdraw(purse.told[name], changes.outs)
             changes.puts[self.prefix + key] = _encode(purse)
         self.touched.clear()
 
@@ -146,9 +160,26 @@ class Budgets:
             clock=Clock.REPLAY if purse.name.replay else Clock.SOURCE,
             rules_version=self.book.now.version,
         )
-        key = SEPARATOR.join((limit.tenant, limit.budget, limit.scope, limit.name, limit.clock)).encode()
-        outs.append(Out(CONTROL_LIMITS, key, _fact(limit)))
+        told.limit = limit
+        told.severity = budget.severity
+        outs.append(_record(limit))
         outs.extend(self._alerts(budget, purse, told, limit, rolled=bool(before) and before != first))
+
+    def _withdraw(self, told: Told, outs: list[Out]) -> None:
+        """Gateways forget the budget, and its alerts end. Its numbers go on, should it come back."""
+        if told.limit is None or told.limit.withdrawn:
+            return
+        told.revision += 1
+        told.limit = replace(
+            told.limit,
+            revision=told.revision,
+            verdict=LimitVerdict.ALLOW,
+            withdrawn=True,
+            rules_version=self.book.now.version,
+        )
+        outs.append(_record(told.limit))
+        outs.extend(_transition(told, told.limit, label, None, None, AlertState.RESOLVED) for label in told.fires)
+        told.fires, told.last = [], None
 
     def _alerts(self, budget: Budget, purse: Purse, told: Told, limit: ControlLimit, rolled: bool) -> Iterator[Out]:
         marks = [(f"{(mark * 100).normalize():f} %", budget.limit * mark) for mark in budget.marks]
@@ -159,11 +190,11 @@ class Budgets:
             under = value is None or value < threshold * (OF_FORECAST if ahead else 1)
             if label in told.fires and (rolled or under):
                 told.fires.remove(label)
-                yield _transition(budget, purse, told, limit, label, threshold, value, AlertState.RESOLVED)
+                yield _transition(told, limit, label, threshold, value, AlertState.RESOLVED)
             if label not in told.fires and over:
                 told.fires.append(label)
                 told.opened[label] = micros(limit.at)
-                yield _transition(budget, purse, told, limit, label, threshold, value, AlertState.FIRING)
+                yield _transition(told, limit, label, threshold, value, AlertState.FIRING)
 
 
 def holds(budget: Budget, name: Name) -> bool:
@@ -209,55 +240,63 @@ def judge(budget: Budget, spent: int, expected: int | None) -> LimitVerdict:
     return LimitVerdict.ALLOW
 
 
+def _record(limit: ControlLimit) -> Out:
+    key = SEPARATOR.join((limit.tenant, limit.budget, limit.scope, limit.name, limit.clock)).encode()
+    return Out(CONTROL_LIMITS, key, _fact(limit))
+
+
 def _transition(
-    budget: Budget,
-    purse: Purse,
-    told: Told,
-    limit: ControlLimit,
-    label: str,
-    threshold: Decimal,
-    value: Decimal | None,
-    state: AlertState,
+    told: Told, limit: ControlLimit, label: str, threshold: Decimal | None, value: Decimal | None, state: AlertState
 ) -> Out:
-    name = purse.name
-    group = {name.scope.value: name.name} if name.scope is not Scope.TENANT else {}
+    group = {limit.scope.value: limit.name} if limit.scope is not Scope.TENANT else {}
     group["mark"] = label
-    if name.replay:
-        group["clock"] = Clock.REPLAY.value
+    if limit.clock is Clock.REPLAY:
+        group["clock"] = limit.clock.value
     told.changes[label] = told.changes.get(label, 0) + 1
-    first, end = period_of(budget.period, micros(limit.at))
-    who = f"{name.scope} {name.name}".strip()
-    what = "is forecast to be" if label == FORECAST else "is"
+    first, end = period_of(limit.period, micros(limit.at))
     transition = AlertTransition(
-        alert_id=alert_id(name.tenant, budget.name, group),
+        alert_id=alert_id(limit.tenant, limit.budget, group),
         transition=told.changes[label],
-        tenant=name.tenant,
-        rule=budget.name,
+        tenant=limit.tenant,
+        rule=limit.budget,
         group=group,
-        severity=budget.severity if label != FORECAST else Severity.INFO,
+        severity=Severity.INFO if label == FORECAST else told.severity,
         previous=AlertState.FIRING if state is AlertState.RESOLVED else AlertState.OK,
         state=state,
         at=limit.at,
         opened_at=instant(told.opened[label]),
         clock=limit.clock,
-        summary=f"spending of {who} since {limit.period_from} {what} {value} USD; {label} of {budget.limit} USD is {threshold}",
+        summary=_summary(limit, label, threshold, value),
         measure="budget",
         unit="USD",
         value=value,
         threshold=threshold,
         window_from=instant(first * DAY),
         window_to=instant(end * DAY),
-        sql=_statement(name, first, end),
+        sql=_statement(limit, first, end),
         rules_version=limit.rules_version,
     )
     return Out(ALERT_TRANSITIONS, transition.alert_id.encode(), _fact(transition))
 
 
+def _summary(limit: ControlLimit, label: str, threshold: Decimal | None, value: Decimal | None) -> str:
+    who = f"{limit.scope} {limit.name}".strip()
+    if limit.withdrawn:
+        return f"the budget {limit.budget} of {who} is no more"
+    what = "is forecast to be" if label == FORECAST else "is"
+    mark = f"the limit is {limit.limit} USD" if label == FORECAST else f"{label} of {limit.limit} USD are {threshold}"
+    return f"spending of {who} since {limit.period_from} {what} {value} USD; {mark}"
+
+
 _COLUMN = {Scope.AGENT: "agent", Scope.TEAM: "team", Scope.KEY: "credential_id"}
 
 
-def _statement(name: Name, first: int, end: int) -> str:
-    where = [f"tenant = {quoted(name.tenant)}", f"ts >= '{day_name(first)}' AND ts < '{day_name(end)}'", "price_state = 'priced'"]
-    if name.scope is not Scope.TENANT:
-        where.append(f"{_COLUMN[name.scope]} = {quoted(name.name)}")
+def _statement(limit: ControlLimit, first: int, end: int) -> str:
+    where = [
+        f"tenant = {quoted(limit.tenant)}",
+        f"ts >= '{day_name(first)}' AND ts < '{day_name(end)}'",
+        "price_state = 'priced'",
+    ]
+    if limit.scope is not Scope.TENANT:
+        where.append(f"{_COLUMN[limit.scope]} = {quoted(limit.name)}")
     return f"SELECT ts, decision_key, agent, model, cost FROM costs WHERE {' AND '.join(where)} ORDER BY cost DESC"

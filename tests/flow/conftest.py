@@ -15,8 +15,17 @@ from msgspec import Struct
 
 from waterline.schemas.settings import Settings
 from waterline.stack import Stack
+from waterline.streams import rules_file
 
 SETTLE_S = 90.0
+BUDGETS = """
+budgets:
+  - budget: team-daily
+    scope: team
+    of: finops
+    period: day
+    limit: 0.10 USD
+"""
 
 
 class Pipeline(Struct):
@@ -62,7 +71,10 @@ class Pipeline(Struct):
 
 @pytest.fixture(scope="package")
 def pipeline(tmp_path_factory: pytest.TempPathFactory, jars: None) -> Iterator[Pipeline]:
-    with Stack(tmp_path_factory.mktemp("flow"), settings=Settings(decision_grace_s=30), free_ports=True) as stack:
+    home = tmp_path_factory.mktemp("flow")
+    (home / "rules.yaml").write_text(rules_file.DEFAULT.read_text() + BUDGETS)
+    settings = Settings(decision_grace_s=30, rules_file=str(home / "rules.yaml"))
+    with Stack(home, settings=settings, free_ports=True) as stack:
         yield Pipeline(stack)
 
 

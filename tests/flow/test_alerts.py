@@ -18,8 +18,8 @@ from waterline.replay.telemetry import AGENT
 FIRST = "(SELECT * FROM events ORDER BY kafka_partition, kafka_offset, frame_index LIMIT 1 BY event_id)"
 CALLS = f"""
     SELECT toStartOfInterval(ts + toIntervalMicrosecond(round(duration_ms * 1000)), INTERVAL 5 MINUTE) AS begin,
-           count() AS samples, countIf(status != 'ok') AS part
-    FROM {FIRST} WHERE agent = '{AGENT}' AND kind = 'tool_call'
+           countIf(kind = 'tool_call') AS samples, countIf(kind = 'tool_call' AND status != 'ok') AS part
+    FROM {FIRST} WHERE agent = '{AGENT}' AND kind IN ('tool_call', 'model_call')
     GROUP BY begin ORDER BY begin"""
 ESCALATIONS = f"""
     SELECT toStartOfHour(started) AS begin, count() AS samples, countIf(escalated) AS part
@@ -48,15 +48,20 @@ def played(pipeline: Pipeline) -> Played:
     return Played(pipeline, items[-1].at)
 
 
-def due(windows: list[dict[str, Any]], above: float, at_least: int, until: str) -> list[tuple[str, str]]:
+def due(windows: list[dict[str, Any]], above: float, at_least: int, length: timedelta, until: datetime) -> list[tuple[str, str]]:
     """(state, start of the window) of each change, from the counts of the windows: it fires above the threshold and goes on down
-    to nine tenths of it; with too little to say three times in a row it is at rest, as insufficient."""
+    to nine tenths of it; with too little to say three times in a row it is at rest, as insufficient. A window in which the agent
+    did nothing counts while the alert fires."""
     changes: list[tuple[str, str]] = []
+    counts = {str(window["begin"]): (int(window["samples"]), int(window["part"])) for window in windows}
+    at = datetime.fromisoformat(min(counts))
     state, quiet = "ok", 0
-    for window in windows:
-        begin, samples, part = str(window["begin"]), int(window["samples"]), int(window["part"])
-        if begin >= until:
-            break
+    while at + length <= until.replace(tzinfo=None):
+        begin = f"{at:%Y-%m-%d %H:%M:%S}"
+        at += length
+        if begin not in counts and state != "firing":
+            continue
+        samples, part = counts.get(begin, (0, 0))
         was = state
         quiet = quiet + 1 if samples < at_least else 0
         if quiet:
@@ -79,13 +84,13 @@ def due(windows: list[dict[str, Any]], above: float, at_least: int, until: str) 
 def test_alerts_open_and_close_in_exactly_the_windows_that_are_due(
     played: Played, rule: str, sql: str, above: float, at_least: int, length: timedelta
 ) -> None:
-    until = f"{played.last - length:%Y-%m-%d %H:%M:%S}"
-    wanted = due(played.pipeline.rows(sql), above, at_least, until)
+    wanted = due(played.pipeline.rows(sql), above, at_least, length, played.last)
     assert ("firing", "resolved") in [(first[0], then[0]) for first, then in pairwise(wanted)] or rule == "escalation_rate"
 
     def told() -> list[tuple[str, str]]:
+        until = f"{played.last - length:%Y-%m-%d %H:%M:%S}"
         rows = [(row["state"], row["window_from"][:19]) for row in played.told(rule)]
-        return [row for row in rows if row[1] < until]
+        return [row for row in rows if row[1] <= until]
 
     played.pipeline.until(lambda: len(told()) >= len(wanted))
     assert told() == wanted

@@ -98,8 +98,13 @@ class Limits:
         except msgspec.DecodeError as problem:
             log.warning("a limit cannot be read", offset=message.offset(), reason=str(problem))
             return
-        if limit.clock is Clock.SOURCE:
-            self._known[limit.tenant, limit.budget, limit.scope, limit.name] = limit
+        if limit.clock is not Clock.SOURCE:
+            return
+        key = limit.tenant, limit.budget, limit.scope, limit.name
+        if limit.withdrawn:
+            self._known.pop(key, None)
+        else:
+            self._known[key] = limit
 
 
 def named(wanted: Mapping[str, str]) -> dict[Scope, str]:

@@ -112,6 +112,25 @@ def test_what_a_replay_spends_is_not_held_against_the_living() -> None:
     assert ("daily", "search", "source") not in purses.limits
 
 
+def test_a_budget_that_is_taken_away_is_withdrawn_and_its_alerts_end() -> None:
+    purses = Purses()
+    purses.take(spend("10", NOON))
+    firing = {mark for mark, state in purses.told if state is FIRING}
+    purses.book.now = Rules("v2", (), (budget(name="other", limit=Decimal(1000)),))
+    purses.take(GroupInput(mark=Mark(0, False, NOON)))
+    assert (purses.now().withdrawn, purses.now().verdict, purses.now().rules_version) == (True, ALLOW, "v2")
+    assert {mark for mark, state in purses.told if state is RESOLVED} == firing
+    assert purses.now(of="other").spent == 10, "a new one knows what was spent before"
+    revision = purses.now().revision
+    purses.take(spend("1", NOON))
+    assert purses.now().revision == revision, "nothing more is told of it"
+    purses.book.now = Rules("v3", (), (DAILY,))
+    purses.take(GroupInput(mark=Mark(0, False, NOON)))
+    assert (purses.now().verdict, purses.now().spent, purses.now().withdrawn) == (DENY, 11, False)
+    numbers = [alert.transition for alert in purses.alerts if alert.rule == "daily" and alert.group["mark"] == "50 %"]
+    assert numbers == [1, 2, 3]
+
+
 def test_without_a_mark_for_denying_gateways_are_warned_at_most() -> None:
     purses = Purses(budget(deny_at=None))
     purses.take(spend("1000"))
