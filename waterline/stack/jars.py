@@ -9,11 +9,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-from jgo.constants import MAVEN_CENTRAL_URL
-from jgo.maven import MavenContext
-
 KAFKA_JARS = Path(__file__).with_name("kafka-jars.txt")
+MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
 ATTEMPTS = 3
 
 Progress = Callable[[int, int, str], None]
@@ -62,9 +59,7 @@ def at_hand(jar: Jar, cache: Path) -> bool:
     return path.is_file() and digest(path) == jar.sha256
 
 
-def resolve(
-    jars: Sequence[Jar], cache: Path, progress: Progress | None = None, repository: str = MAVEN_CENTRAL_URL
-) -> list[Path]:
+def resolve(jars: Sequence[Jar], cache: Path, progress: Progress | None = None, repository: str = MAVEN_CENTRAL) -> list[Path]:
     """Paths of all jars, in order. Needs the network only for those that the cache lacks.
 
     Raises JarError with the reason when one cannot be had.
@@ -97,6 +92,9 @@ def _fetch_all(missing: Sequence[Jar], total: int, cache: Path, progress: Progre
 
 def _fetch(jar: Jar, cache: Path, scratch: Path, repository: str) -> None:
     """Downloads to `scratch` on the cache's own file system, so that the rename into place is atomic."""
+    import requests  # these two take longer to import than most commands take
+    from jgo.maven import MavenContext
+
     reason = ""
     for attempt in range(ATTEMPTS):
         context = MavenContext(repo_cache=scratch / str(attempt), remote_repos={"repository": repository}, timeout=60)
