@@ -27,13 +27,13 @@ class Agenda(Generic[K]):
         keys.append(key)
 
     def due(self, now: int, limit: int) -> Iterator[K]:
-        """Take out up to `limit` keys whose time has come."""
+        """Take out up to `limit` keys whose time has come, the earliest first. Keys may be added meanwhile, at any time."""
         while limit > 0 and self._order and self._order[0] * self.length <= now:
             bucket = self._order[0]
             keys = self._buckets[bucket]
-            while keys and limit > 0:
+            while keys and limit > 0 and self._order[0] == bucket:
                 limit -= 1
                 yield keys.popleft()
-            if not keys:
+            if not keys and self._order[0] == bucket:
                 del self._buckets[bucket]
                 heappop(self._order)

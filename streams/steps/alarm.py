@@ -4,6 +4,7 @@
     between       under the threshold, over the clear mark  firing stays; all else -> ok
     clear         at or under the clear mark                firing -> resolved; pending, insufficient -> ok
     little        too few samples                           after `hold_windows` in a row -> insufficient; else as it was
+    nothing       no data of any kind                       an alert at rest stays as it was; for others the same as little
 
 So an alert that fires is put to rest by the first clear window, or, when no more data come, by `hold_windows` empty ones.
 """
@@ -63,19 +64,23 @@ def step(point: Point, verdict: Verdict, rule: Rule) -> Point:
 
 
 def walk(
-    base: Point, starts: Sequence[int], length: int, verdict: Callable[[int], Verdict], rule: Rule
+    base: Point,
+    starts: Sequence[int],
+    length: int,
+    says: Callable[[int], bool],
+    verdict: Callable[[int], Verdict],
+    rule: Rule,
 ) -> tuple[list[tuple[int, Point]], list[int]]:
-    """The point after each of the windows that begin at `starts`, in order. Where windows are missing between two of them, they
-    are judged too for as long as the alert is not at rest; these are the second answer."""
+    """The point after each of the windows that begin at `starts`, in order; and the windows between them that are not there and
+    yet were judged. An alert at rest passes over windows that have nothing to say."""
     points: list[tuple[int, Point]] = []
     between: list[int] = []
     point = base
     for start in starts:
-        at = points[-1][0] + length if points else start
-        while at < start and point.state not in REST:
-            point = step(point, verdict(at), rule)
-            between.append(at)
-            at += length
-        point = step(point, verdict(start), rule)
+        for at in range(points[-1][0] + length if points else start, start + length, length):
+            if point.state not in REST or says(at):
+                point = step(point, verdict(at), rule)
+                if at < start:
+                    between.append(at)
         points.append((start, point))
     return points, between

@@ -18,7 +18,7 @@ from waterline.schemas.alerts import AlertState
 from waterline.schemas.events import Kind
 from waterline.schemas.facts import Calls, GroupInput, Mark, Standing
 from waterline.schemas.topics import ALERT_TRANSITIONS
-from waterline.streams.steps.alarm import REST, START, Alarm, Point, Verdict, step, walk
+from waterline.streams.steps.alarm import REST, START, Alarm, Point, step, walk
 from waterline.streams.steps.entry import nano
 from waterline.streams.steps.evidence import Reading, read, samples_of, sure, transition, value_of
 from waterline.streams.steps.fold import Changes, Out
@@ -184,7 +184,8 @@ class Thresholds:
             at = (rule.name, key.series)
             if (alarm := self.alarms.get(at)) is None:
                 continue
-            alarm.base = step(alarm.base, self._read(rule, key).verdict, rule)
+            if alarm.base.state not in REST or self._says(rule, key):
+                alarm.base = step(alarm.base, self._read(rule, key).verdict, rule)
             alarm.fired = [start for start in alarm.fired if start > key.start]
             self.changed.add(at)
             if last and not alarm.transition and alarm.base.state is AlertState.OK:
@@ -205,12 +206,17 @@ class Thresholds:
         series, length = key.series, key.length
         readings: dict[int, Reading] = {}
 
-        def verdict(start: int) -> Verdict:
-            readings[start] = self._read(rule, WindowKey(series, length, start))
-            return readings[start].verdict
+        def reading(start: int) -> Reading:
+            if start not in readings:
+                readings[start] = self._read(rule, WindowKey(series, length, start))
+            return readings[start]
+
+        def says(start: int) -> bool:
+            return self._says(rule, WindowKey(series, length, start))
 
         alarm = self.alarms.get((rule.name, series)) or Alarm(fired=[])
-        points, between = walk(alarm.base, self.windows.over(series, length), length, verdict, rule)
+        starts = self.windows.over(series, length)
+        points, between = walk(alarm.base, starts, length, says, lambda start: reading(start).verdict, rule)
         fired = [start for start, point in points if point.state is AlertState.FIRING]
         missed = [start for start in fired if start not in alarm.fired and start >= key.start]
         last = points[-1][1]
@@ -218,17 +224,19 @@ class Thresholds:
             alarm.provisional = None
         if alarm.provisional is None:
             if missed and last.state in REST and alarm.told in REST:
-                self._tell(rule, alarm, key, missed[0], AlertState.FIRING, readings[missed[0]], late)
+                self._tell(rule, alarm, key, missed[0], AlertState.FIRING, reading(missed[0]), late)
             state = last.state
             if alarm.told is AlertState.FIRING and state in (AlertState.OK, AlertState.PENDING):
                 state = AlertState.RESOLVED
             if not _alike(state, alarm.told):
                 at = missed[0] if missed and state is AlertState.FIRING else points[-1][0]
-                self._tell(rule, alarm, key, at, state, readings[at], late)
+                self._tell(rule, alarm, key, at, state, reading(at), late)
         alarm.fired = fired
         self._keep(rule, series, alarm, last)
-        for start in between if last.state in REST else (*between, points[-1][0] + length):
-            self.windows.open(WindowKey(series, length, start), 0)
+        following = points[-1][0] + length
+        for start in (*between, following) if last.state not in REST or says(following) else between:
+            if (one := WindowKey(series, length, start)) not in self.windows.cells:
+                self.windows.open(one, 0)
 
     def _look_ahead(self) -> None:
         """Fires before a live window is over, when what is in it already is no chance."""
@@ -280,6 +288,10 @@ class Thresholds:
 
     def _read(self, rule: Rule, key: WindowKey) -> Reading:
         return read(rule, self._panes(rule, key), self._baseline(rule, key))
+
+    def _says(self, rule: Rule, key: WindowKey) -> bool:
+        """Whether there is anything in a window."""
+        return any(not cell.empty for cell in self._panes(rule, key))
 
     def _panes(self, rule: Rule, key: WindowKey) -> list[Cell]:
         return self._found(key.series, key.length, (key.start - n * key.length for n in range(rule.panes)))
