@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from waterline.connectors.notifiers.contract import Notice, closes
-from waterline.connectors.notifiers.pagerduty import decision_link, shorten
+from waterline.connectors.notifiers.pagerduty import CUT, decision_link, shorten
 from waterline.connectors.notifiers.wording import facts, moment, sentence, title
 from waterline.schemas.alerts import AlertTransition, Severity
 
@@ -25,9 +25,15 @@ def escape(text: str) -> str:
 
 def clip(text: str, limit: int) -> str:
     """Escaped, and within `limit` with its escapes; never half of one."""
-    while len(escape(text)) > limit:
-        text = shorten(text, min(len(text) - 1, max(limit - (len(escape(text)) - len(text)), limit // 6)))
-    return escape(text)
+    whole = escape(text[: limit + 1])
+    if len(whole) <= limit:
+        return whole
+    left = limit - len(CUT)
+    for length, character in enumerate(text):
+        left -= len(escape(character))
+        if left < 0:
+            return escape(text[:length]) + CUT
+    return whole
 
 
 def message(notice: Notice, decision_url: str = "") -> tuple[str, list[Block]]:
