@@ -62,7 +62,7 @@ class AlertTransition(Struct, kw_only=True, omit_defaults=True):
     samples_needed: int = 0
     window_from: Instant | None = None
     window_to: Annotated[Instant | None, Meta(description="exclusive")] = None
-    completeness: Annotated[float, Meta(ge=0, le=1, description="the share of the window that is known to be in")] = 1.0
+    completeness: Annotated[float, Meta(ge=0, le=1, description="the share of the window that is known to be in")] = 1
     provisional: Annotated[bool, Meta(description="said before the window was over; a last word follows")] = False
     late: Annotated[bool, Meta(description="events that came after the window was over changed what was said")] = False
     decisions: Annotated[list[str], Meta(max_length=5, description="decision keys of examples")] = field(default_factory=list)
@@ -94,7 +94,7 @@ class AlertDelivery(Struct, kw_only=True, omit_defaults=True):
     state: DeliveryState
     at: Annotated[Instant, Meta(description="when the receiver answered, by the clock of the notifier")]
     attempts: Annotated[int, Meta(ge=0)] = 0
-    status: Annotated[int, Meta(description="the HTTP status of the last answer; 0 = none came")] = 0
+    status: Annotated[int, Meta(ge=0, description="the HTTP status of the last answer; 0 = none came")] = 0
     receipt: Annotated[str, Meta(description="what the receiver calls it: a Slack ts, a PagerDuty dedup_key")] = ""
     reason: str = ""
 

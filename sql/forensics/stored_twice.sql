@@ -12,24 +12,7 @@ SELECT
     count() AS rows,
     -- a record has at most 1 MiB, so it cannot hold 2^20 lines
     rows - uniqExact(bitShiftLeft(offset, 20) + line) AS duplicates
-FROM
-(
-    SELECT kafka_topic AS topic, kafka_partition AS partition, kafka_offset AS offset, frame_index AS line FROM events
-    UNION ALL
-    SELECT kafka_topic, kafka_partition, kafka_offset, frame_index FROM payloads
-    UNION ALL
-    SELECT kafka_topic, kafka_partition, kafka_offset, frame_index FROM decision_facts
-    UNION ALL
-    SELECT kafka_topic, kafka_partition, kafka_offset, frame_index FROM cost_facts
-    UNION ALL
-    SELECT kafka_topic, kafka_partition, kafka_offset, frame_index FROM quality_facts
-    UNION ALL
-    SELECT kafka_topic, kafka_partition, kafka_offset, frame_index FROM decision_links
-    UNION ALL
-    SELECT kafka_topic, kafka_partition, kafka_offset, frame_index FROM price_versions
-    UNION ALL
-    SELECT kafka_topic, kafka_partition, kafka_offset, frame_index FROM dead_letters
-)
+FROM stored_rows
 WHERE {topic:String} = '' OR topic = {topic:String}
 GROUP BY topic, partition
 ORDER BY topic, partition;

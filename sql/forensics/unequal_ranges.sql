@@ -6,28 +6,10 @@
 -- Where completeness tells missing or surplus rows, this names the offsets. No row = every range holds what the ledger says.
 
 WITH
-    rows_at AS
-    (
-        SELECT kafka_topic AS topic, kafka_partition AS partition, kafka_offset AS offset FROM events
-        UNION ALL
-        SELECT kafka_topic, kafka_partition, kafka_offset FROM payloads
-        UNION ALL
-        SELECT kafka_topic, kafka_partition, kafka_offset FROM decision_facts
-        UNION ALL
-        SELECT kafka_topic, kafka_partition, kafka_offset FROM cost_facts
-        UNION ALL
-        SELECT kafka_topic, kafka_partition, kafka_offset FROM quality_facts
-        UNION ALL
-        SELECT kafka_topic, kafka_partition, kafka_offset FROM decision_links
-        UNION ALL
-        SELECT kafka_topic, kafka_partition, kafka_offset FROM price_versions
-        UNION ALL
-        SELECT kafka_topic, kafka_partition, kafka_offset FROM dead_letters
-    ),
     counted AS
     (
         SELECT topic, partition, ledger.first AS first, count() AS present
-        FROM (SELECT topic, partition, offset FROM rows_at WHERE {topic:String} = '' OR topic = {topic:String}) AS rows
+        FROM (SELECT topic, partition, offset FROM stored_rows WHERE {topic:String} = '' OR topic = {topic:String}) AS rows
         ASOF INNER JOIN (SELECT topic, partition, first FROM ranges) AS ledger
             ON ledger.topic = rows.topic AND ledger.partition = rows.partition AND rows.offset >= ledger.first
         GROUP BY topic, partition, first

@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS {table:alert_deliveries} {on_cluster}
     state           LowCardinality(String),
     at              DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     attempts        UInt32,
-    status          Int32,
+    status          UInt32,
     receipt         String CODEC(ZSTD(1)),
     reason          String CODEC(ZSTD(1)),
 

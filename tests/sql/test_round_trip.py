@@ -57,7 +57,7 @@ def read(engine: Client, target: Target, table: str, model: type[Struct]) -> lis
 
 def restore(row: dict[str, Any]) -> dict[str, Any]:
     """A tuple cannot be null; one without a day is one that was absent."""
-    if "previous" in row and not row["previous"]["day"]:
+    if isinstance(row.get("previous"), dict) and not row["previous"]["day"]:
         row["previous"] = None
     return row
 

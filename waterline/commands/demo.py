@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,16 +18,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from waterline import show
+from waterline import demo_alerts, show
 from waterline.commands.replay_runs import load, replay
 from waterline.commands.verify import show_proof
+from waterline.connectors.notifiers.receiver import Receiver
 from waterline.connectors.stores.clickhouse import questions
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.proof import Kafka, prove
 from waterline.replay.door import Refused
 from waterline.replay.recording import Run, counts
-from waterline.replay.schedule import items_in_order, lay_out
-from waterline.replay.telemetry import AGENT
+from waterline.replay.schedule import AFTERMATH, items_in_order, lay_out
+from waterline.replay.telemetry import AGENT, Item
 from waterline.schemas.errors import WaterlineError
 from waterline.schemas.settings import Settings
 from waterline.stack import Stack, StackError, state
@@ -36,6 +37,8 @@ from waterline.streams import prices
 MARK = "demo"
 """A file in the demo's data directory that says it may be thrown away."""
 SETTLE_S, PROOF_S, LOOK_AGAIN_S = 60.0, 30.0, 0.25
+BUSY, MINUTE = 150, timedelta(minutes=1)
+"""Runs of the busy day that the demo makes up, and the time between their starts."""
 WIDTH = 160
 """Columns when the output is no terminal."""
 
@@ -88,9 +91,10 @@ def demo(
     try:
         runs = load(files or [], 0)
         clear(home, keep)
-        with Stack(home, free_ports=True, report=say, progress=fetched) as stack:
-            say(f"prices: {len(prices.publish(stack.settings, datetime.now(UTC))):,} published")
-            decision = play(stack, runs, seed, console)
+        with demo_alerts.receiving(home, Settings()) as (receiver, config):
+            with Stack(home, settings=config, free_ports=True, report=say, progress=fetched) as stack:
+                say(f"prices: {len(prices.publish(stack.settings, datetime.now(UTC))):,} published")
+                decision = play(stack, runs, seed, receiver, console)
             say("[green]the demo holds[/]: every count is the recording's own, nothing is missing, nothing is there twice")
         say("everything is stopped")
     except (Failed, StackError, state.InUse, Refused, KafkaException, WaterlineError, ValueError, OSError) as error:
@@ -136,9 +140,18 @@ def clear(home: Path, keep: bool) -> None:
     (home / MARK).write_text("Made by `waterline demo`, which empties this directory when it runs again.\n")
 
 
-def play(stack: Stack, runs: Sequence[Run], seed: int, console: Console) -> str:
+def laid_out(runs: Sequence[Run], seed: int, now: datetime) -> list[Item]:
+    """The last runs one a minute from a full hour on, as if the agent were busy today; those before over the month before."""
+    busy = min(len(runs), BUSY)
+    today = (now - AFTERMATH - busy * MINUTE).replace(minute=0, second=0, microsecond=0)
+    before = runs[: len(runs) - busy]
+    past = items_in_order(before, *lay_out(len(before), today, None, None), seed=seed) if before else []
+    return past + items_in_order(runs[len(before) :], today, MINUTE, seed=seed)
+
+
+def play(stack: Stack, runs: Sequence[Run], seed: int, receiver: Receiver, console: Console) -> str:
     """Send, settle, show and prove. Returns the business id of the dearest decision. Raises `Failed`."""
-    items = items_in_order(runs, *lay_out(len(runs), datetime.now(UTC), None, None), seed=seed)
+    items = laid_out(runs, seed, datetime.now(UTC))
     sent = replay(items, stack.collector_url, "", 0.0, stack.settings, True, console)
     routes = ", ".join(f"{number:,} by {route}" for route, number in sorted(sent.items()))
     console.print(f"\n[bold]{len(runs)} recorded runs, {len(items):,} events sent[/]: {routes}")
@@ -159,12 +172,20 @@ def play(stack: Stack, runs: Sequence[Run], seed: int, console: Console) -> str:
             console.print(f"[dim]question {told.question.number}: waterline ask {command}[/]")
             console.print(f"[bold]{told.question.words}[/]")
             show.print_rows(console, told.columns, told.rows, told.question.units)
+        with console.status("waiting for alerts"):
+            due, messages = demo_alerts.settle(client, receiver)
+        console.print(f"\n[bold]{len(messages)} messages of {due} came to the receiver that stands for Slack and PagerDuty[/]")
+        demo_alerts.show(console, messages)
+        wrong_alerts = demo_alerts.unlike(client)
+        console.print(f"[dim]waterline ask alert_reconciliation:[/] {wrong_alerts} alerts differ from the raw events")
         with closing(Kafka(stack.settings)) as kafka, console.status("proving"):
             proof = prove(kafka, client, PROOF_S)
     console.print("\n[dim]waterline verify completeness[/]")
     show_proof(console, proof)
     if wrong := [name for name, number in recorded.items() if found.get(name) != (number, number)]:
         raise Failed(f"not as recorded: {', '.join(wrong)}; the logs are in {stack.settings.data_dir / 'logs'}")
+    if len(messages) != due or wrong_alerts:
+        raise Failed("not all alerts came, or they are not as the raw events; `waterline ask alert_deliveries` has the rest")
     if not proof.holds:
         raise Failed("the proof does not hold")
     return decision

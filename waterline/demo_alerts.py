@@ -1,0 +1,70 @@
+"""The alerts of the demo: a receiver on this machine in place of Slack and PagerDuty, and what it was told."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+from rich.console import Console
+from rich.markup import escape
+
+from waterline.connectors.notifiers.receiver import Message, Receiver
+from waterline.connectors.stores.clickhouse import questions
+from waterline.schemas.settings import Settings
+
+ROUTES = """# Made by `waterline demo`.
+channels:
+  receiver: {{kind: webhook, url: "{url}/alerts"}}
+routes:
+  - channels: [receiver]
+"""
+TOLD_S, LOOK_AGAIN_S = 30.0, 0.25
+SHOWN = 12
+
+
+@contextmanager
+def receiving(home: Path, settings: Settings) -> Iterator[tuple[Receiver, Settings]]:
+    """A receiver, and settings by which the notifier tells it everything."""
+    with Receiver() as receiver:
+        routes = home / "routes.yaml"
+        routes.write_text(ROUTES.format(url=receiver.url))
+        yield receiver, settings.model_copy(update={"routes_file": str(routes)})
+
+
+def settle(client: Client, receiver: Receiver) -> tuple[int, list[Message]]:
+    """How many changes a receiver is to be told of, and what it was told when that was all, or the time was over."""
+    deadline = time.monotonic() + TOLD_S
+    while True:
+        due = int(client.query(DUE).result_rows[0][0])
+        told = receiver.accepted
+        if (due and len(told) >= due) or time.monotonic() > deadline:
+            return due, told
+        threading.Event().wait(LOOK_AGAIN_S)
+
+
+DUE = "SELECT countIf(state = 'firing' OR (previous = 'firing' AND state != 'pending')) FROM alert_transitions"
+
+
+def show(console: Console, messages: list[Message]) -> None:
+    """A line for each message, in the order of event time, and where to look further."""
+    lines = sorted((at, f"{status:9}", text) for message in messages for at, status, text in told(message))
+    for at, status, text in lines[:SHOWN]:
+        style = "bold red" if status.strip() == "firing" else "green"
+        console.print(f"  [dim]{at[:16].replace('T', ' ')}[/]  [{style}]{status}[/] {escape(text)}", soft_wrap=True)
+    if len(lines) > SHOWN:
+        console.print(f"  and {len(lines) - SHOWN} more: waterline ask alerts")
+
+
+def told(message: Message) -> Iterator[tuple[str, str, str]]:
+    """(when, firing or resolved, summary) of each alert in a message of the Alertmanager kind."""
+    for alert in message.body.get("alerts", []):
+        fires = alert.get("status") == "firing"
+        when = str(alert.get("startsAt" if fires else "endsAt", ""))
+        yield when, "firing" if fires else "resolved", str(alert.get("annotations", {}).get("summary", ""))
+
+
+def unlike(client: Client) -> int:
+    """How many alerts differ from what the raw events say; the question of that name lists them."""
+    return len(questions.ask(client, questions.find("alert_reconciliation", questions.load()), {}).rows)
