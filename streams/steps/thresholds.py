@@ -9,8 +9,7 @@ threshold by more than chance (evidence.sure). What comes late changes its windo
 A decision counts in the window of its start, a call in that of its end (to the minute).
 """
 
-from collections.abc import Iterable, Iterator
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -20,24 +19,25 @@ from waterline.schemas.facts import Calls, GroupInput, Mark, Standing
 from waterline.schemas.topics import ALERT_TRANSITIONS
 from waterline.streams.steps.alarm import REST, START, Alarm, Point, step, walk
 from waterline.streams.steps.entry import nano
-from waterline.streams.steps.evidence import Reading, read, samples_of, sure, transition, value_of
+from waterline.streams.steps.evidence import Reading, sure, transition
 from waterline.streams.steps.fold import Changes, Out
+from waterline.streams.steps.in_force import InForce, Wanted, ended, lost, reach, wanted
 from waterline.streams.steps.limits import Limits
-from waterline.streams.steps.moment import DAY, HOUR, SECOND
-from waterline.streams.steps.rules import AGENT, AGENT_TOOL, MEASURE, Baseline, Rule, RuleBook, Rules
+from waterline.streams.steps.moment import SECOND
+from waterline.streams.steps.readings import panes, reading, says
+from waterline.streams.steps.rules import AGENT, AGENT_TOOL, Rule, RuleBook, Rules
 from waterline.streams.steps.sketch import merge
 from waterline.streams.steps.tally import MINUTE
 from waterline.streams.steps.windows import Age, Cell, Clock, Series, WindowKey, Windows
 
-WINDOW, ALARM, MARKS = b"w", b"a", b"m"
-BEFORE, ENOUGH = 7, 50
-"""Windows or days that a baseline is drawn from, and the samples that one of the same hour needs at least."""
+WINDOW, ALARM, MARKS, RULES = b"w", b"a", b"m", b"r"
 UNSHOWN = frozenset({"decisions", "tokens", "nanos"})
 """Fields to which every decision adds: none of them is an example."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_cell = msgspec.msgpack.Decoder(tuple[WindowKey, Cell]).decode
 _decode_alarm = msgspec.msgpack.Decoder(tuple[str, Series, Alarm]).decode
 _decode_marks = msgspec.msgpack.Decoder(list[dict[int, int]]).decode
+_decode_rules = msgspec.msgpack.Decoder(InForce).decode
 _fact = msgspec.json.Encoder().encode
 
 _AlarmKey = tuple[str, Series]
@@ -55,8 +55,9 @@ class Thresholds:
         self.corrected: set[WindowKey] = set()
         self.outs: list[Out] = []
         self._marked = False
-        self._known: Rules | None = None
-        self._wanted: dict[tuple[str, ...], set[int]] = {}
+        self.rules = Rules("", ())
+        self.wanted: Wanted | None = None
+        self._renewed = False
 
     # state
 
@@ -66,6 +67,9 @@ class Thresholds:
         elif key.startswith(ALARM):
             rule, series, alarm = _decode_alarm(value)
             self.alarms[rule, series] = alarm
+        elif key == RULES:
+            known = _decode_rules(value)
+            self.rules, self.wanted = known.rules, known.wanted
         else:
             for clock, marks in zip(self.clocks, _decode_marks(value), strict=True):
                 clock.marks = marks
@@ -83,12 +87,14 @@ class Thresholds:
         for rule, series in self.changed:
             alarm = self.alarms.get((rule, series))
             changes.puts[_alarm_key(rule, series)] = None if alarm is None else _encode((rule, series, alarm))
+        if self._renewed and self.wanted is not None:
+            changes.puts[RULES] = _encode(InForce.of(self.rules, self.wanted))
         if self._marked or changes.puts:
             changes.puts[MARKS] = _encode([clock.marks for clock in self.clocks])
         windows.touched.clear()
         windows.gone.clear()
         self.changed.clear()
-        self._marked = False
+        self._marked = self._renewed = False
         changes.outs.extend(self.outs)
         self.outs.clear()
 
@@ -106,7 +112,7 @@ class Thresholds:
 
     def _calls(self, tenant: str, agent: str, calls: Calls) -> None:
         series: list[tuple[tuple[str, ...], Series]] = [(AGENT, Series(tenant, agent, "", calls.replay))]
-        if calls.kind is Kind.TOOL_CALL:
+        if calls.kind is Kind.TOOL_CALL and calls.name:
             series.append((AGENT_TOOL, Series(tenant, agent, calls.name, calls.replay)))
         for by, one in series:
             for cell in self._cells(one, by, calls.minute * MINUTE):
@@ -140,7 +146,9 @@ class Thresholds:
 
     def _cells(self, series: Series, by: tuple[str, ...], time: int) -> Iterator[Cell]:
         watermark = self.clocks[series.replay].watermark
-        for length in self._lengths(by):
+        for length, since in self._wanted().get(by, {}).items():
+            if time - time % length < since[series.replay]:
+                continue
             cell = self.windows.at(series, length, time, watermark)
             if cell is None:
                 continue
@@ -148,20 +156,45 @@ class Thresholds:
                 self.corrected.add(WindowKey(series, length, time - time % length))
             yield cell
 
-    def _lengths(self, by: tuple[str, ...]) -> Iterable[int]:
-        """Lengths of the windows that rules want of such a series; also sees to how long they are kept."""
-        if self._known is not self.book.now:
-            self._known = self.book.now
-            self._wanted = lengths(self._known)
-            self.windows.reach = reach(self._known)
-        return self._wanted.get(by, ())
+    # rules
+
+    def _wanted(self) -> Wanted:
+        """The windows that the rules in force want; sees to it that these are what is judged by."""
+        if self.wanted is None or self.rules is not self.book.now:
+            before, self.rules = self.rules, self.book.now
+            heard = (self.clocks[0].heard, self.clocks[1].heard)
+            self.wanted = wanted(self.rules, self.wanted, heard)
+            self.windows.reach = reach(self.rules)
+            if before != self.rules:
+                self._renewed = True
+                self._end(lost(before, self.rules))
+        return self.wanted
+
+    def _end(self, gone: Mapping[str, Rule]) -> None:
+        """Puts to rest the alerts of rules that are gone, and lets go the windows that no rule wants any more."""
+        for (name, series), alarm in list(self.alarms.items()):
+            if name in gone:
+                told = ended(gone[name], self.rules, alarm, series, self.clocks[series.replay].heard)
+                if told is not None:
+                    self.outs.append(Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told)))
+                if not alarm.transition:
+                    del self.alarms[name, series]
+                self.changed.add((name, series))
+        for key in list(self.windows.cells):
+            if key.length not in (self.wanted or {}).get(AGENT_TOOL if key.series.tool else AGENT, {}):
+                self.windows.drop(key)
+                self.corrected.discard(key)
+
+    def _rules(self, key: WindowKey) -> Iterator[Rule]:
+        by = AGENT_TOOL if key.series.tool else AGENT
+        return (rule for rule in self.rules.rules if rule.window_s * SECOND == key.length and rule.by == by)
 
     # time
 
     def _mark(self, mark: Mark) -> None:
         self.clocks[mark.replay].mark(mark)
         self._marked |= mark.replay
-        self._lengths(())
+        self._wanted()
         self._pass(mark.replay)
 
     def _pass(self, replay: bool) -> None:
@@ -184,16 +217,12 @@ class Thresholds:
             at = (rule.name, key.series)
             if (alarm := self.alarms.get(at)) is None:
                 continue
-            if alarm.base.state not in REST or self._says(rule, key):
-                alarm.base = step(alarm.base, self._read(rule, key).verdict, rule)
+            if alarm.base.state not in REST or says(self.windows, rule, key):
+                alarm.base = step(alarm.base, reading(self.windows, rule, key).verdict, rule)
             alarm.fired = [start for start in alarm.fired if start > key.start]
             self.changed.add(at)
             if last and not alarm.transition and alarm.base.state is AlertState.OK:
                 del self.alarms[at]
-
-    def _rules(self, key: WindowKey) -> Iterator[Rule]:
-        by = AGENT_TOOL if key.series.tool else AGENT
-        return (rule for rule in self.book.now.rules if rule.window_s * SECOND == key.length and rule.by == by)
 
     # judgement
 
@@ -204,19 +233,19 @@ class Thresholds:
     def _follow(self, rule: Rule, key: WindowKey, late: bool) -> None:
         """Walks the alarm over the kept windows, and tells where it stands if that is news."""
         series, length = key.series, key.length
-        readings: dict[int, Reading] = {}
+        found: dict[int, Reading] = {}
 
-        def reading(start: int) -> Reading:
-            if start not in readings:
-                readings[start] = self._read(rule, WindowKey(series, length, start))
-            return readings[start]
+        def at(start: int) -> Reading:
+            if start not in found:
+                found[start] = reading(self.windows, rule, WindowKey(series, length, start))
+            return found[start]
 
-        def says(start: int) -> bool:
-            return self._says(rule, WindowKey(series, length, start))
+        def heard(start: int) -> bool:
+            return says(self.windows, rule, WindowKey(series, length, start))
 
         alarm = self.alarms.get((rule.name, series)) or Alarm(fired=[])
         starts = self.windows.over(series, length)
-        points, between = walk(alarm.base, starts, length, says, lambda start: reading(start).verdict, rule)
+        points, between = walk(alarm.base, starts, length, heard, lambda start: at(start).verdict, rule)
         fired = [start for start, point in points if point.state is AlertState.FIRING]
         missed = [start for start in fired if start not in alarm.fired and start >= key.start]
         last = points[-1][1]
@@ -224,17 +253,17 @@ class Thresholds:
             alarm.provisional = None
         if alarm.provisional is None:
             if missed and last.state in REST and alarm.told in REST:
-                self._tell(rule, alarm, key, missed[0], AlertState.FIRING, reading(missed[0]), late)
+                self._tell(rule, alarm, key, missed[0], AlertState.FIRING, at(missed[0]), late)
             state = last.state
             if alarm.told is AlertState.FIRING and state in (AlertState.OK, AlertState.PENDING):
                 state = AlertState.RESOLVED
             if not _alike(state, alarm.told):
-                at = missed[0] if missed and state is AlertState.FIRING else points[-1][0]
-                self._tell(rule, alarm, key, at, state, reading(at), late)
+                start = missed[0] if missed and state is AlertState.FIRING else points[-1][0]
+                self._tell(rule, alarm, key, start, state, at(start), late)
         alarm.fired = fired
         self._keep(rule, series, alarm, last)
         following = points[-1][0] + length
-        for start in (*between, following) if last.state not in REST or says(following) else between:
+        for start in (*between, following) if last.state not in REST or heard(following) else between:
             if (one := WindowKey(series, length, start)) not in self.windows.cells:
                 self.windows.open(one, 0)
 
@@ -248,10 +277,10 @@ class Thresholds:
                 alarm = self.alarms.get((rule.name, key.series))
                 if rule.for_windows > 1 or (alarm is not None and alarm.told is AlertState.FIRING):
                     continue
-                reading = self._read(rule, key)
-                if sure(rule, self._panes(rule, key), reading):
+                soon = reading(self.windows, rule, key)
+                if sure(rule, panes(self.windows, rule, key), soon):
                     alarm = alarm or Alarm(fired=[])
-                    self._tell(rule, alarm, key, key.start, AlertState.FIRING, reading, late=False, provisional=True)
+                    self._tell(rule, alarm, key, key.start, AlertState.FIRING, soon, late=False, provisional=True)
                     alarm.provisional = key.start
                     self._keep(rule, key.series, alarm, START)
 
@@ -262,7 +291,7 @@ class Thresholds:
         key: WindowKey,
         start: int,
         state: AlertState,
-        reading: Reading,
+        says_so: Reading,
         late: bool,
         provisional: bool = False,
     ) -> None:
@@ -273,7 +302,7 @@ class Thresholds:
         if state is AlertState.FIRING:
             alarm.opened_at = at
         done = min(1.0, (heard - start) / key.length) if provisional else 1.0
-        told = transition(rule, self.book.now.version, alarm, window, state, reading, at, late, done if provisional else None)
+        told = transition(rule, self.rules.version, alarm, window, state, says_so, at, late, done if provisional else None)
         alarm.told = state
         self.outs.append(Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told)))
 
@@ -286,36 +315,6 @@ class Thresholds:
             self.alarms[at] = alarm
         self.changed.add(at)
 
-    def _read(self, rule: Rule, key: WindowKey) -> Reading:
-        return read(rule, self._panes(rule, key), self._baseline(rule, key))
-
-    def _says(self, rule: Rule, key: WindowKey) -> bool:
-        """Whether there is anything in a window."""
-        return any(not cell.empty for cell in self._panes(rule, key))
-
-    def _panes(self, rule: Rule, key: WindowKey) -> list[Cell]:
-        return self._found(key.series, key.length, (key.start - n * key.length for n in range(rule.panes)))
-
-    def _found(self, series: Series, length: int, starts: Iterable[int]) -> list[Cell]:
-        keys = (WindowKey(series, length, start) for start in starts)
-        return [cell for key in keys if (cell := self.windows.cells.get(key)) is not None]
-
-    def _baseline(self, rule: Rule, key: WindowKey) -> Decimal | None:
-        """What the rule's threshold is relative to; None while there is too little of it."""
-        measure = MEASURE[rule.measure]
-        if rule.baseline is Baseline.DAYS:
-            before = self._found(key.series, key.length, (key.start - n * key.length for n in range(1, BEFORE + 1)))
-            values = [value_of(measure, [cell], samples_of(measure, [cell])) for cell in before]
-            known = [value for value in values if value is not None]
-            return sum(known, Decimal(0)) / BEFORE if len(known) == BEFORE else None
-        if rule.baseline is Baseline.HOURS:
-            hour = key.start - key.start % HOUR
-            for starts in ((hour - n * DAY for n in range(1, BEFORE + 1)), (hour - n * HOUR for n in range(1, 25))):
-                cells = self._found(key.series, HOUR, starts)
-                if (samples := samples_of(measure, cells)) >= max(ENOUGH, rule.at_least):
-                    return value_of(measure, cells, samples)
-        return None
-
 
 def first_of_each(keys: Iterable[WindowKey]) -> list[WindowKey]:
     """The earliest window of each series and length: an alert walks on from there over all that follow."""
@@ -323,29 +322,6 @@ def first_of_each(keys: Iterable[WindowKey]) -> list[WindowKey]:
     for key in sorted(keys, reverse=True):
         first[key.series, key.length] = key
     return list(first.values())
-
-
-def lengths(rules: Rules) -> dict[tuple[str, ...], set[int]]:
-    """By what a rule is grouped by: the lengths of windows to keep, in microseconds."""
-    wanted: dict[tuple[str, ...], set[int]] = {}
-    for rule in rules.rules:
-        wanted.setdefault(rule.by, set()).add(rule.window_s * SECOND)
-        if rule.baseline is Baseline.HOURS:
-            wanted[rule.by].add(HOUR)
-    return wanted
-
-
-def reach(rules: Rules) -> dict[int, int]:
-    """By length: how long after it is settled a window is part of another's value or baseline, in microseconds. It is there
-    until the other is settled, and a second longer."""
-    reach: dict[int, int] = {}
-    for rule in rules.rules:
-        length = rule.window_s * SECOND
-        back = max(rule.panes - 1, BEFORE if rule.baseline is Baseline.DAYS else 0)
-        reach[length] = max(reach.get(length, 0), back * length + SECOND if back else 0)
-        if rule.baseline is Baseline.HOURS:
-            reach[HOUR] = max(reach.get(HOUR, 0), BEFORE * DAY + HOUR)
-    return reach
 
 
 def _alike(state: AlertState, told: AlertState) -> bool:
