@@ -43,6 +43,8 @@ class Baseline(StrEnum):
     HOURS = "same_hour_of_7_days"
 
 
+BEFORE = 7
+"""Windows or days that a baseline is drawn from."""
 AGENT, AGENT_TOOL = ("agent",), ("agent", "tool")
 MEASURES: tuple[Measure, ...] = (
     Measure("tool_error_rate", "tool calls that failed", How.RATIO, "ratio", "errors", "calls", (AGENT, AGENT_TOOL)),

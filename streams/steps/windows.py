@@ -150,7 +150,7 @@ class Windows:
                 agenda.add(due, key)
                 continue
             if cell.age is Age.SETTLED:
-                self._drop(key)
+                self.drop(key)
                 continue
             cell.age = Age(cell.age + 1)
             self.touched.add(key)
@@ -167,7 +167,7 @@ class Windows:
         starts = self._kept.get((series, length), ())
         return any(self.cells[WindowKey(series, length, start)].age is not Age.SETTLED for start in starts)
 
-    def _drop(self, key: WindowKey) -> None:
+    def drop(self, key: WindowKey) -> None:
         del self.cells[key]
         starts = self._kept[key.series, key.length]
         starts.remove(key.start)

@@ -1,0 +1,95 @@
+"""From one set of rules to the next: which windows they want and since when these were seen whole, and what is told of alerts
+whose rule is gone.
+
+A window of a length that no rule wanted before is judged when it began after the new rules came: the first one may be half seen.
+"""
+
+from collections.abc import Mapping
+from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from waterline.schemas.alerts import AlertState, AlertTransition
+from waterline.streams.steps.alarm import Alarm, Verdict
+from waterline.streams.steps.evidence import Reading, transition
+from waterline.streams.steps.moment import DAY, HOUR, SECOND
+from waterline.streams.steps.rules import BEFORE, Baseline, Rule, Rules
+from waterline.streams.steps.tally import MARK_EVERY
+from waterline.streams.steps.windows import Series, WindowKey
+
+Wanted = dict[tuple[str, ...], dict[int, tuple[int, int]]]
+"""what rules are grouped by -> length of windows -> start of the first that was seen whole, live and of a replay; microseconds"""
+
+
+class InForce(Struct, array_like=True, frozen=True):
+    """What a partition judges by, as it is kept."""
+
+    rules: Rules
+    windows: list[tuple[tuple[str, ...], int, int, int]]
+
+    @classmethod
+    def of(cls, rules: Rules, wanted: Wanted) -> Self:
+        return cls(rules, [(by, length, *since) for by, lengths in wanted.items() for length, since in lengths.items()])
+
+    @property
+    def wanted(self) -> Wanted:
+        found: Wanted = {}
+        for by, length, live, replay in self.windows:
+            found.setdefault(by, {})[length] = live, replay
+        return found
+
+
+def wanted(rules: Rules, before: Wanted | None, heard: tuple[int, int]) -> Wanted:
+    """`before`: what the rules before wanted, None when there were none. `heard`: how far time has come, live and of a replay."""
+    found: Wanted = {}
+    for rule in rules.rules:
+        for length in (rule.window_s * SECOND, *([HOUR] if rule.baseline is Baseline.HOURS else ())):
+            since = (0, 0) if before is None else (_next(heard[0], length), _next(heard[1], length))
+            found.setdefault(rule.by, {})[length] = (before or {}).get(rule.by, {}).get(length, since)
+    return found
+
+
+def _next(heard: int, length: int) -> int:
+    """The first window of which nothing can have come yet."""
+    return ((heard + MARK_EVERY) // length + 1) * length if heard else 0
+
+
+def reach(rules: Rules) -> dict[int, int]:
+    """By length: how long after it is settled a window is part of another's value or baseline, in microseconds. It is there
+    until the other is settled, and a second longer."""
+    reach: dict[int, int] = {}
+    for rule in rules.rules:
+        length = rule.window_s * SECOND
+        back = max(rule.panes - 1, BEFORE if rule.baseline is Baseline.DAYS else 0)
+        reach[length] = max(reach.get(length, 0), back * length + SECOND if back else 0)
+        if rule.baseline is Baseline.HOURS:
+            reach[HOUR] = max(reach.get(HOUR, 0), BEFORE * DAY + HOUR)
+    return reach
+
+
+def lost(before: Rules, now: Rules) -> Mapping[str, Rule]:
+    """Rules that are gone, or now are about something else under the same name."""
+    kept = {rule.name: _about(rule) for rule in now.rules}
+    return {rule.name: rule for rule in before.rules if kept.get(rule.name) != _about(rule)}
+
+
+def _about(rule: Rule) -> tuple[object, ...]:
+    return rule.measure, rule.by, rule.window_s, rule.panes
+
+
+def ended(rule: Rule, now: Rules, alarm: Alarm, series: Series, heard: int) -> AlertTransition | None:
+    """The last that is told of an alert whose rule is lost; None when nobody waits for it. Afterwards `alarm` is at rest."""
+    state = {AlertState.FIRING: AlertState.RESOLVED, AlertState.PENDING: AlertState.OK}.get(alarm.told)
+    alarm.base, alarm.provisional, alarm.fired = Alarm().base, None, []
+    if state is None:
+        return None
+    alarm.transition += 1
+    length = rule.window_s * SECOND
+    window = WindowKey(series, length, heard - heard % length)
+    told = transition(rule, now.version, alarm, window, state, Reading(Verdict.LITTLE, None, None, 0, []), heard, False, None)
+    alarm.told = state
+    what = "was changed to be about something else" if any(one.name == rule.name for one in now.rules) else "was removed"
+    about = series.agent + (f", {series.tool}," if series.tool else "")
+    summary = f"{rule.name} of {about} is watched no more: the rule {what}"
+    return replace(told, summary=summary, window_from=None, window_to=None, samples_needed=0, sql="")
