@@ -20,7 +20,7 @@ from waterline.schemas.errors import ErrorCode, Transient
 from waterline.schemas.settings import Settings
 from waterline.stack import state
 
-PROBE_S, ANSWER_S = 2.0, 10.0
+PROBE_S, ANSWER_S = 2.0, 5.0
 UNKNOWN_DATABASE = 81
 
 

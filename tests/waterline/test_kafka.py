@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 
@@ -59,8 +60,8 @@ def test_no_transaction_stays_open_when_the_broker_is_killed(tmp_path: Path) -> 
             thread.join(60)
         stack.wait_ready("kafka")
         assert "its old incarnation is fenced" in (tmp_path / "logs/kafka.out.log").read_text()
-        for each in ids:
-            transactional(stack.kafka, each).init_transactions(30)
+        with ThreadPoolExecutor(len(ids)) as pool:
+            list(pool.map(lambda each: transactional(stack.kafka, each).init_transactions(30), ids))
         until(lambda: read_to(stack.kafka, committed=True) == read_to(stack.kafka, committed=False), 30)
 
 

@@ -29,7 +29,7 @@ def produce(bootstrap: str, value: bytes) -> None:
 
 
 def consume(bootstrap: str, count: int) -> list[bytes]:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test"})
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "test", "enable.auto.commit": False})
     consumer.assign([TopicPartition(TOPIC, 0, 0)])
     found: list[bytes] = []
     deadline = time.monotonic() + 30
