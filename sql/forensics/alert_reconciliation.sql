@@ -8,21 +8,28 @@
 --     windows that begin before this moment
 -- param clock_skew_s: UInt32 = 300
 --     how far a source's clock may run ahead of the receipt: the setting of that name
+-- param window_lateness_s: UInt32 = 10
+--     how long a window waits for what is late: the setting of that name
+-- param strict: UInt32 = 0
+--     1 = show also what is explained by events that came late and changed no verdict
 --
 -- The value and the samples of what was said last about a window, against the same counted again from the raw events of that
 -- window, as the streams count. No row = they agree. What is provisional or was corrected later is not held against them.
--- Compared are tool_error_rate (by agent and by tool), escalation_rate and override_rate. `came_late` counts the events of the
--- window that were received after the alert was concluded: what explains a difference while they are on their way. It is null
--- for a replay, which comes after its time as a whole.
+-- Compared are tool_error_rate (by agent and by tool), escalation_rate and override_rate.
+--
+-- An event that comes after its window was judged is told only if it changes the state of an alert. So where events came late
+-- (live, those received more than the lateness after the window's end; in a replay, those that ended after it), what was said
+-- must lie between the counts without and with them; where none did, it must be equal. `came_late` counts them.
 
 WITH
     said AS
     (
         SELECT
-            alert_id, transition, rule, measure, state, at, value, samples, window_from, window_to,
+            alert_id, transition, rule, measure, state, value, samples, window_from, window_to,
             `group`['agent'] AS agent,
             `group`['tool'] AS tool,
-            `group`['clock'] = 'replay' AS replay
+            `group`['clock'] = 'replay' AS replay,
+            if(replay, window_to, window_to + toIntervalSecond({window_lateness_s:UInt32})) AS judged_at
         FROM
         (
             SELECT *
@@ -39,60 +46,77 @@ WITH
     raw AS
     (
         SELECT
-            decision, event_id, ts, duration_ms, received_at, agent, clock, kind, tool, name, status, escalation_reason,
-            review_verdict, kafka_offset, frame_index,
+            decision, event_id, ts, agent, clock, kind, status, kafka_offset, frame_index,
+            if(tool != '', tool, name) AS tool_name,
+            kind = 'escalation' OR escalation_reason != '' AS escalates,
+            review_verdict NOT IN ('', 'approve') AS overturns,
+            least(ts, latest) AS began,
+            least(ts + toIntervalMicrosecond(toInt64(round(duration_ms * 1000))), latest) AS ended,
+            if(clock = 'replay', ended, received_at) AS known_at,
             received_at + toIntervalSecond({clock_skew_s:UInt32}) AS latest
         FROM decision_events
         WHERE tenant = {tenant:String} AND belongs
         ORDER BY kafka_partition, kafka_offset, frame_index
         LIMIT 1 BY event_id
     ),
-    begun AS
+    decided AS
     (
         SELECT
             argMinIf(agent, (ts, event_id), agent != '') AS of_agent,
-            argMax(clock, (kafka_offset, frame_index)) AS of_clock,
-            min(least(ts, latest)) AS began,
-            max(received_at) AS told_at,
-            countIf(kind = 'escalation' OR escalation_reason != '') > 0 AS escalated,
+            argMax(clock, (kafka_offset, frame_index)) = 'replay' AS replay,
+            intDiv(toUnixTimestamp(min(began)), 60) AS minute,
+            min(known_at) AS decided_at,
+            countIf(escalates) > 0 AS escalated,
+            minIf(known_at, escalates) AS escalated_at,
             countIf(kind = 'review') > 0 AS reviewed,
-            countIf(review_verdict NOT IN ('', 'approve')) > 0 AS overturned
+            minIf(known_at, kind = 'review') AS reviewed_at,
+            countIf(overturns) > 0 AS overturned,
+            minIf(known_at, overturns) AS overturned_at
         FROM raw
         GROUP BY decision
     ),
+    -- what is counted, in which minute, and since when it is known that it is one of the whole, and of the part
     counted AS
     (
         SELECT
-            'tool_error_rate' AS measure,
-            agent,
-            about AS tool,
-            clock = 'replay' AS replay,
-            intDiv(toUnixTimestamp(least(ts + toIntervalMicrosecond(toInt64(round(duration_ms * 1000))), latest)), 60) AS minute,
-            status != 'ok' AS part,
-            1 AS whole,
-            received_at AS told_at
+            'tool_error_rate' AS measure, agent, about AS tool, clock = 'replay' AS replay,
+            intDiv(toUnixTimestamp(ended), 60) AS minute,
+            true AS whole, known_at AS whole_at, status != 'ok' AS part, known_at AS part_at
         FROM raw
-        ARRAY JOIN arrayDistinct(['', if(tool != '', tool, name)]) AS about
+        ARRAY JOIN arrayDistinct(['', tool_name]) AS about
         WHERE kind = 'tool_call' AND agent != ''
         UNION ALL
-        SELECT line.1, of_agent, '', of_clock = 'replay', intDiv(toUnixTimestamp(began), 60), line.2, line.3, told_at
-        FROM begun
-        ARRAY JOIN [('escalation_rate', escalated, 1), ('override_rate', overturned, reviewed)] AS line
+        SELECT 'escalation_rate', of_agent, '', replay, minute, true, decided_at, escalated, escalated_at
+        FROM decided
+        UNION ALL
+        SELECT 'override_rate', of_agent, '', replay, minute, reviewed, reviewed_at, overturned, overturned_at
+        FROM decided
     ),
     by_minute AS
     (
-        SELECT measure, agent, tool, replay, minute, sum(part) AS parts, sum(whole) AS wholes, groupArray(told_at) AS told_at
+        SELECT
+            measure, agent, tool, replay, minute,
+            groupArrayIf(whole_at, whole) AS wholes_at,
+            groupArrayIf(part_at, part) AS parts_at
         FROM counted
         GROUP BY measure, agent, tool, replay, minute
     ),
     compared AS
     (
         SELECT
-            alert_id, transition, rule, measure, agent, tool, replay, state, at, window_from, window_to, value, samples,
-            sum(parts) AS parts,
-            sum(wholes) AS samples_by_events,
-            if(samples_by_events = 0, NULL, roundBankers(toDecimal256(parts, 18) / samples_by_events, 9)) AS value_by_events,
-            sum(arrayCount(moment -> moment > at, told_at)) AS late
+            alert_id, transition, rule, measure, agent, tool, replay, state, window_from, window_to, value, samples,
+            sum(length(wholes_at)) AS wholes,
+            sum(length(parts_at)) AS parts,
+            sum(arrayCount(moment -> moment > judged_at, wholes_at)) AS late_wholes,
+            sum(arrayCount(moment -> moment > judged_at, parts_at)) AS late_parts,
+            if(wholes = 0, NULL, roundBankers(toDecimal256(parts, 18) / wholes, 9)) AS recounted,
+            samples = wholes AND value <=> recounted AS equal,
+            -- the part that was said, and whether it is a whole number, as a count is
+            round(toFloat64(ifNull(value, 0)) * samples) AS said_part,
+            abs(toFloat64(ifNull(value, 0)) * samples - said_part) < 1e-6 * greatest(samples, 1) AS countable,
+            countable
+                AND samples <= wholes AND samples + late_wholes >= wholes
+                AND said_part <= parts AND said_part + late_parts >= parts AS explained
         FROM
         (
             SELECT
@@ -103,7 +127,7 @@ WITH
             FROM said
         ) AS minutes
         LEFT JOIN by_minute USING (measure, agent, tool, replay, minute)
-        GROUP BY alert_id, transition, rule, measure, agent, tool, replay, state, at, window_from, window_to, value, samples
+        GROUP BY alert_id, transition, rule, measure, agent, tool, replay, state, window_from, window_to, value, samples
     )
 SELECT
     rule,
@@ -114,12 +138,12 @@ SELECT
     window_to,
     state,
     value AS value_by_streams,
-    CAST(value_by_events, 'Nullable(Decimal(38, 9))') AS value_by_events,
+    CAST(recounted, 'Nullable(Decimal(38, 9))') AS value_by_events,
     samples AS samples_by_streams,
-    samples_by_events,
-    if(replay, NULL, late) AS came_late,
+    wholes AS samples_by_events,
+    greatest(late_wholes, late_parts) AS came_late,
     alert_id,
     transition
 FROM compared
-WHERE samples_by_streams != samples_by_events OR NOT (value <=> value_by_events)
+WHERE NOT equal AND ({strict:UInt32} = 1 OR NOT explained)
 ORDER BY window_from, rule, agent, tool, clock;

@@ -47,7 +47,7 @@ WITH
 SELECT
     of_agent AS agent,
     of_clock AS clock,
-    toDateTime(intDiv(toUnixTimestamp(began), {window_s:UInt32}) * {window_s:UInt32}, 'UTC') AS window_from,
+    toDateTime64(intDiv(toUnixTimestamp(began), {window_s:UInt32}) * {window_s:UInt32}, 6, 'UTC') AS window_from,
     count() AS decisions,
     countIf(escalated) AS escalations,
     round(escalations / decisions, 4) AS rate,

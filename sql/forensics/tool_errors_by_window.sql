@@ -47,7 +47,7 @@ SELECT
     agent,
     tool,
     clock,
-    toDateTime(intDiv(toUnixTimestamp(ended_at), {window_s:UInt32}) * {window_s:UInt32}, 'UTC') AS window_from,
+    toDateTime64(intDiv(toUnixTimestamp(ended_at), {window_s:UInt32}) * {window_s:UInt32}, 6, 'UTC') AS window_from,
     count() AS calls,
     countIf(failed) AS errors,
     round(errors / calls, 4) AS rate,

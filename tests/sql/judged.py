@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -14,13 +15,22 @@ from waterline.schemas.alerts import AlertTransition
 from waterline.schemas.events import Event, Kind, Outcome, Retrieved, Status, Verdict
 from waterline.schemas.frames import Frame, Line
 from waterline.schemas.topics import ALERT_TRANSITIONS, GROUP_INPUTS
-from waterline.streams.rules_file import default
 from waterline.streams.steps.fold import Position
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import instant
-from waterline.streams.steps.rules import RuleBook, Rules
+from waterline.streams.steps.rules import AGENT_TOOL, Rule, RuleBook, Rules
 
+RULES = Rules(
+    "v1",
+    (
+        Rule(name="errors", measure="tool_error_rate", window_s=300, above=Decimal("0.05"), at_least=20),
+        Rule(name="errors_by_tool", measure="tool_error_rate", window_s=300, above=Decimal("0.05"), at_least=20, by=AGENT_TOOL),
+        Rule(name="escalated", measure="escalation_rate", window_s=3600, above=Decimal("0.2"), at_least=30),
+        Rule(name="overridden", measure="override_rate", window_s=3600, panes=2, above=Decimal("0.25"), at_least=5),
+        Rule(name="slow", measure="model_latency_p95", window_s=300, above=Decimal(5000), at_least=20),
+    ),
+)
 RECEIVED = NOON + timedelta(hours=10)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -140,11 +150,11 @@ JUDGED = [*desk(), *sure(), *seeker(), *line(), *coder(), *flat(), *talker(), *p
 
 
 class Folded:
-    """Events through the folds of both stages, as three partitions: facts, and alerts under `rules`."""
+    """Events through the folds of both stages, as three partitions: facts, and alerts under RULES."""
 
-    def __init__(self, rules: Rules | None = None) -> None:
+    def __init__(self) -> None:
         self.world = World(3)
-        self.groups = GroupsFold(0, 3, Disk(), Limits(), RuleBook(rules or default()))
+        self.groups = GroupsFold(0, 3, Disk(), Limits(), RuleBook(RULES))
         self.transitions: list[AlertTransition] = []
         self.events: list[Event] = []
         self._heard = 0

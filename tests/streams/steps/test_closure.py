@@ -98,7 +98,7 @@ CLOSED, OPEN = Closed(Rate(1, 1), 0), Closed(Rate(0, 1), 0)
         (Case("t", ("other",), "a2", 12 * DAY, True), OPEN),
         (Case("other", ("k",), "a2", 12 * DAY, True), OPEN),
     ],
-    ids=["right", "at the end of 30 days", "too late", "not after it", "wrong again", "not known", "by the same", 
+    ids=["right", "at the end of 30 days", "too late", "not after it", "wrong again", "not known", "by the same",
          "by an older one", "by one without a name", "of another kind", "of another task"],
 )  # fmt: skip
 def test_what_closes_a_correction(right: Case, expected: Closed) -> None:
