@@ -63,21 +63,21 @@ def smoothed(counts: Array, binary: bool) -> Array:
 
 
 def fit(history: Array, times: Array, period: float, arl0: float, *, sides: int = 0) -> Baseline | Insufficient:
-    """`history`: finite values in the order of the stream, at `times`, which do not fall; `period`: of the season there may be,
-    in the unit of `times`, 0 for none; `arl0`: observations until the first false alarm, on average; `sides`: 1 or -1 if only
-    a rise or a fall matters. A stream of zeros and ones is taken as binary."""
+    """`history`: finite values in the order of the stream, at `times`, by which only their phase is known; `period`: of the
+    season there may be, in the unit of `times`, 0 for none; `arl0`: observations until the first false alarm, on average;
+    `sides`: 1 or -1 if only a rise or a fall matters. A stream of zeros and ones is taken as binary."""
     if len(history) < 2 * RARER:
         return Insufficient(f"{len(history)} observations, at least {2 * RARER} are needed")
-    if period and times[-1] - times[0] < PERIODS * period * (1 - 1 / len(history)):
-        return Insufficient(f"{(times[-1] - times[0]) / period:.1f} periods, at least {PERIODS} are needed to see a season")
-    each = period and len(history) / float(times[-1] - times[0]) * period
+    lasted = float(times.max() - times.min()) / period if period else 0.0
+    if period and lasted < PERIODS * (1 - 1 / len(history)):
+        return Insufficient(f"{lasted:.1f} periods, at least {PERIODS} are needed to see a season")
     binary = bool(np.isin(history, (0.0, 1.0)).all())
     seasonal = bool(period) and has_season(history, times, period)
     learned = (_binary if binary else _numeric)(history, times, period if seasonal else 0.0)
     if isinstance(learned, Insufficient):
         return learned
-    learned.inflation *= 1 + each / len(history) if seasonal else 1
-    if seasonal and (learned.time > DEPENDENT or learned.rare) and times[-1] - times[0] < (MANY_PERIODS - 0.5) * period:
+    learned.inflation *= 1 + 1 / lasted if seasonal else 1
+    if seasonal and (learned.time > DEPENDENT or learned.rare) and lasted < MANY_PERIODS - 0.5:
         return Insufficient(f"a season with dependence or rare ones needs {MANY_PERIODS} periods")
     sizes = tuple(size for size in SIZES if len(history) * size**2 / learned.inflation >= SEEN)
     if not sizes:

@@ -36,7 +36,7 @@ def guarded(baseline: Baseline, history: Array, times: Array) -> Baseline:
 
 def _stretch(baseline: Baseline, times: Array) -> int:
     if baseline.seasonal:
-        return max(round(len(times) / float(times[-1] - times[0]) * baseline.period), 1)
+        return max(round(len(times) / float(times.max() - times.min()) * baseline.period), 1)
     return min(max(len(times) // 40, 100), 1440, len(times))
 
 

@@ -26,12 +26,12 @@ def has_season(values: Array, times: Array, period: float) -> bool:
     Means of blocks are used so that dependence within a block does not look like a season. Blocks with under 90 % of the
     observations one has on average are left out; fewer than 48 blocks say nothing.
     """
-    each = len(values) / (times[-1] - times[0]) * period
+    each = len(values) / (times.max() - times.min()) * period
     slots = min(SLOTS, int(each))
     if slots < 2:
         return False
     block = np.floor(times * (slots / period)).astype(np.int64)
-    block -= (first := int(block[0]))
+    block -= (first := int(block.min()))
     count = np.bincount(block)
     whole = count >= 0.9 * each / slots
     if whole.sum() < BLOCKS:

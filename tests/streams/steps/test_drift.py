@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,21 +29,29 @@ def autoregressive(noise: Array, phi: float) -> Array:
     return np.array(values)
 
 
+def ones(of: npt.NDArray[np.bool_]) -> Array:
+    return of.astype(np.float64)
+
+
 STREAMS: dict[str, tuple[Draw, float]] = {
     "normal": (lambda g, s, c: g.normal(size=len(s)) + 0.5 * c, 300),
     "heavy tails": (lambda g, s, c: g.standard_t(3, len(s)) + 0.8 * c, 300),
-    "rare ones": (lambda g, s, c: (g.random(len(s)) < 0.02 + 0.03 * c) * 1.0, 1200),
+    "rare ones": (lambda g, s, c: ones(g.random(len(s)) < 0.02 + 0.03 * c), 1200),
     "season": (lambda g, s, c: 2 * s + g.normal(size=len(s)) - 0.5 * c, 300),
-    "season of ones": (lambda g, s, c: (g.random(len(s)) < 0.3 + 0.15 * s - 0.1 * c) * 1.0, 1000),
+    "season of ones": (lambda g, s, c: ones(g.random(len(s)) < 0.3 + 0.15 * s - 0.1 * c), 1000),
     "dependence": (lambda g, s, c: autoregressive(g.normal(size=len(s)), 0.8) - 0.7 * c, 800),
 }
 """(random, season, where the change is) -> values, and within how many observations the change must be found."""
 
 
+def minutes(count: int) -> Array:
+    return np.arange(count, dtype=np.float64)
+
+
 def drawn(name: str, seed: int, quiet: int, changed: int = 0) -> tuple[Array, Array]:
-    times = np.arange(quiet + changed) + 100.0
+    times: Array = np.arange(quiet + changed, dtype=np.float64) + 100.0
     return STREAMS[name][0](
-        np.random.default_rng(seed), np.sin(times * (2 * np.pi / DAY)), (np.arange(quiet + changed) >= quiet) * 1.0
+        np.random.default_rng(seed), np.sin(times * (2 * np.pi / DAY)), ones(np.arange(quiet + changed) >= quiet)
     ), times
 
 
@@ -118,18 +127,22 @@ def test_the_state_stays_small() -> None:
     assert max(sizes) < 40_000
 
 
+def standing(drift: Drift) -> Standing:
+    return drift.standing
+
+
 def test_after_an_alarm_it_learns_anew_and_says_so() -> None:
     values, times = drawn("normal", 5, 3_000, 2_000)
     drift = Drift(Watch(arl0=20_000, learn=1_000))
-    assert drift.standing is Standing.INSUFFICIENT
+    assert standing(drift) is Standing.INSUFFICIENT
     assert drift.reason == "0 observations, at least 1000 are needed"
     assert drift.update(values[:1_000], times[:1_000]) == []
-    assert drift.standing is Standing.QUIET
+    assert standing(drift) is Standing.QUIET
     (alarm,) = drift.update(values[1_000:3_300], times[1_000:3_300])
-    assert drift.standing is Standing.INSUFFICIENT
+    assert standing(drift) is Standing.INSUFFICIENT
     assert drift.reason.startswith(f"learning anew after the alarm at observation {alarm.observation}: ")
     assert drift.update(values[3_300:], times[3_300:]) == []
-    assert drift.standing is Standing.QUIET
+    assert standing(drift) is Standing.QUIET
     back, _ = drawn("normal", 6, 500)
     (second,) = drift.update(back, times[-1] + 1 + np.arange(500))
     assert second.direction == -1
@@ -150,14 +163,14 @@ def test_after_an_alarm_it_learns_anew_and_says_so() -> None:
     ],
 )
 def test_too_little_is_insufficient_and_says_what_is_missing(values: Array, period: float, reason: str) -> None:
-    found = fit(values, np.arange(len(values)) * 1.0, period, 10_000)
+    found = fit(values, minutes(len(values)), period, 10_000)
     assert isinstance(found, Insufficient)
     assert reason in found.reason
 
 
 def test_few_ones_are_told_with_a_caution() -> None:
     values = (np.arange(2_000) % 80 == 0) * 1.0
-    assert "25 of the rarer outcome" in learned(values, np.arange(2_000) * 1.0, period=0).cautions[0]
+    assert "25 of the rarer outcome" in learned(values, minutes(2_000), period=0).cautions[0]
 
 
 def test_what_is_learned_is_what_was_there() -> None:
@@ -234,7 +247,7 @@ def test_the_guard_raises_the_threshold_where_variance_comes_in_waves() -> None:
     for one in random.normal(size=20_000).tolist():
         values.append(one * variance**0.5)
         variance = 0.02 + 0.2 * values[-1] ** 2 + 0.78 * variance
-    times = np.arange(20_000) * 1.0
+    times = minutes(20_000)
     waves = learned(np.array(values), times, 2_000, period=0)
     raised = guarded(waves, np.array(values), times)
     assert raised.threshold > 1.3 * waves.threshold
