@@ -10,7 +10,7 @@ import structlog
 from waterline.connectors.notifiers.book import Book
 from waterline.connectors.notifiers.contract import Channel, Notice, Receipt, Refused, Unavailable, closes
 from waterline.connectors.notifiers.health import Meters
-from waterline.connectors.notifiers.lane import Job, Lane
+from waterline.connectors.notifiers.lane import After, Job, Lane
 from waterline.connectors.notifiers.plan import GONE, NOT_OPENED, Step, instead, plan
 from waterline.connectors.notifiers.progress import Record, Way
 from waterline.connectors.notifiers.routes import Routes, Spec
@@ -22,7 +22,7 @@ OWN_RULE = "notifier_channel"
 MOVE_S = 30.0
 """How long a request that is under way may hold up a change of its channel."""
 
-Write = Callable[[AlertDelivery, Record | None], None]
+Write = Callable[[AlertDelivery, Record, After], None]
 Build = Callable[[Spec, Routes], Channel]
 
 log = structlog.get_logger()
@@ -113,22 +113,24 @@ class Dispatcher:
         grouped = opening is None or opening.state is not DeliveryState.DELIVERED
         return Notice([first], jobs[0].note, "" if grouped or opening is None else opening.name)
 
-    def delivered(self, lane: Lane, jobs: Sequence[Job], receipt: Receipt, seconds: float) -> None:
+    def delivered(self, lane: Lane, jobs: Sequence[Job], receipt: Receipt, seconds: float, after: After) -> None:
         name = lane.spec.name
         self._meters.attempt(name, "delivered", seconds)
         alone = len(jobs) == 1 or receipt.each
         state = DeliveryState.DELIVERED if alone else DeliveryState.GROUPED
         reason = "" if alone else f"told in one message of {len(jobs)}"
+        known = Countdown(len(jobs), after)
         for job in jobs:
-            self._receipt(job.alert, name, state, job.record, job.attempts, receipt.status, receipt.name, reason)
+            self._receipt(job.alert, name, state, job.record, job.attempts, receipt.status, receipt.name, reason, known)
         self._works(name, jobs[0].record)
 
-    def refused(self, lane: Lane, jobs: Sequence[Job], error: Refused, seconds: float) -> None:
+    def refused(self, lane: Lane, jobs: Sequence[Job], error: Refused, seconds: float, after: After) -> None:
         name = lane.spec.name
         self._meters.attempt(name, "refused", seconds)
         log.warning("a channel refused", channel=name, status=error.status, reason=error.reason, alerts=len(jobs))
+        known = Countdown(len(jobs), after)
         for job in jobs:
-            self._refuse(name, job, error.status, error.reason)
+            self._refuse(name, job, error.status, error.reason, known)
         self._fails(name, f"refused an alert: {error.reason}", jobs[0].record)
 
     def failed(self, lane: Lane, error: Unavailable, seconds: float) -> None:
@@ -151,11 +153,11 @@ class Dispatcher:
 
     # the ends
 
-    def _refuse(self, channel: str, job: Job, status: int, reason: str) -> None:
+    def _refuse(self, channel: str, job: Job, status: int, reason: str, after: After = lambda: None) -> None:
         step = instead(channel, job.alert, self.routes, self._book, reason)
         if step is not None:
             self._act(step, job.alert, job.record)
-        self._receipt(job.alert, channel, DeliveryState.REFUSED, job.record, job.attempts, status, reason=reason)
+        self._receipt(job.alert, channel, DeliveryState.REFUSED, job.record, job.attempts, status, reason=reason, after=after)
 
     def _receipt(
         self,
@@ -167,6 +169,7 @@ class Dispatcher:
         status: int = 0,
         name: str = "",
         reason: str = "",
+        after: After = lambda: None,
     ) -> None:
         delivery = AlertDelivery(
             alert_id=alert.alert_id,
@@ -183,7 +186,7 @@ class Dispatcher:
         )
         self._book.note(delivery)
         self._meters.receipts.labels(channel, state.value).inc()
-        self._write(delivery, record)
+        self._write(delivery, record, after)
 
     # the alert about a channel itself
 
@@ -216,6 +219,20 @@ class Dispatcher:
             summary=summary,
         )
         self._act(Step(self.routes.fallback), alert, record)
+
+
+class Countdown:
+    """Calls `then` when it was called so many times. Safe in many threads."""
+
+    def __init__(self, times: int, then: After) -> None:
+        self._left, self._then, self._lock = times, then, Lock()
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._left -= 1
+            over = self._left == 0
+        if over:
+            self._then()
 
 
 def own_id(channel: str) -> str:

@@ -1,15 +1,16 @@
 """The queue of one channel and the threads that empty it. Another channel never waits for it.
 
 Alerts wait in buckets: one for each alert, so that its transitions keep their order, or one for each group of a storm. A bucket
-is sent from by one thread at a time. What failed is tried again, without end: its bucket waits from 0.2 s to a minute, doubling,
-and the channel itself waits when it fails three times in a row, or for as long as it asks for.
+is sent from by one thread at a time, and rests until Kafka has the receipts of what was sent: so no transition is repeated, after
+a crash, behind a later one, which would open again what is over. What failed is tried again, without end: its bucket waits from
+0.2 s to a minute, doubling, and the channel itself waits when it fails three times in a row, or for as long as it asks for.
 """
 
 import heapq
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 from typing import Protocol
 
@@ -30,6 +31,9 @@ MOST = 500
 log = structlog.get_logger()
 
 
+After = Callable[[], None]
+
+
 class Job:
     """One transition on its way to one channel."""
 
@@ -44,14 +48,14 @@ class Job:
 
 
 class Owner(Protocol):
-    """Told by the threads of a lane what became of jobs."""
+    """Told by the threads of a lane what became of jobs. `after` is to be called once Kafka knows of all of them."""
 
     def notice(self, lane: "Lane", jobs: Sequence[Job]) -> Notice | None:
         """What to send; None when there is nothing to send any more."""
 
-    def delivered(self, lane: "Lane", jobs: Sequence[Job], receipt: Receipt, seconds: float) -> None: ...
+    def delivered(self, lane: "Lane", jobs: Sequence[Job], receipt: Receipt, seconds: float, after: After) -> None: ...
 
-    def refused(self, lane: "Lane", jobs: Sequence[Job], error: Refused, seconds: float) -> None: ...
+    def refused(self, lane: "Lane", jobs: Sequence[Job], error: Refused, seconds: float, after: After) -> None: ...
 
     def failed(self, lane: "Lane", error: Unavailable, seconds: float) -> None: ...
 
@@ -132,13 +136,9 @@ class Lane:
 
     def _work(self) -> None:
         while (found := self._next()) is not None:
-            key, bucket, jobs = found
-            wait = self._send(bucket, jobs)
+            self._send(*found)
             with self._changed:
                 self.at_work -= 1
-                bucket.ready_at = time.monotonic() + wait
-                self._push(key, bucket)
-                self._changed.notify()
         if jobs := self.rest():
             self._owner.left(self, jobs)
 
@@ -164,8 +164,7 @@ class Lane:
                 return key, bucket, jobs
         return None
 
-    def _send(self, bucket: _Bucket, jobs: list[Job]) -> float:
-        """Returns how long the bucket rests."""
+    def _send(self, key: Key, bucket: _Bucket, jobs: list[Job]) -> None:
         for job in [job for job in jobs if job.dropped]:
             jobs.remove(job)
             self._settle(1)
@@ -173,23 +172,35 @@ class Lane:
         notice = self._owner.notice(self, jobs) if jobs else None
         if notice is None:
             self._settle(len(jobs))
-            return 0.0
+            self._release(key, bucket, 0.0)
+            return
         for job in jobs:
             job.attempts += 1
+        rest = self.spec.storm.every_s if self.spec.storm else 0.0
         began = time.monotonic()
+
+        def after() -> None:
+            self._release(key, bucket, rest)
+
         try:
             receipt = self._ask(notice)
         except Unavailable as error:
             self._owner.failed(self, error, time.monotonic() - began)
-            return self._again(bucket, jobs, error)
+            self._release(key, bucket, self._again(bucket, jobs, error))
+            return
         except Refused as error:
-            self._owner.refused(self, jobs, error, time.monotonic() - began)
+            self._owner.refused(self, jobs, error, time.monotonic() - began, after)
         else:
             crash(Point.NOTIFICATION_SENT)
-            self._owner.delivered(self, jobs, receipt, time.monotonic() - began)
+            self._owner.delivered(self, jobs, receipt, time.monotonic() - began, after)
         self.failures = bucket.failures = 0
         self._settle(len(jobs))
-        return self.spec.storm.every_s if self.spec.storm else 0.0
+
+    def _release(self, key: Key, bucket: _Bucket, rest: float) -> None:
+        with self._changed:
+            bucket.ready_at = time.monotonic() + rest
+            self._push(key, bucket)
+            self._changed.notify()
 
     def _ask(self, notice: Notice) -> Receipt:
         try:

@@ -46,8 +46,8 @@ class Fenced(Exception):
 
 
 class Notifier:
-    """`run` returns when `stop` is set, after at most DRAIN_S for what is under way. Raises Fenced, and Permanent when the routes
-    file is wrong at the start."""
+    """`run` returns when `stop` is set, after at most DRAIN_S for what is under way. Raises Permanent when the routes file is wrong
+    at the start; Fenced and KafkaException when only a new process can go on."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Notifier:
         if self._stale:
             self._catch_up()
         self._press()
-        self._writer.turn()
+        self._writer.check()
         if now - self._committed_at >= COMMIT_S:
             self._committed_at = now
             self._commit(wait=False)
@@ -177,7 +177,6 @@ class Notifier:
 
     def _touch(self) -> None:
         self.turned = time.monotonic()
-        self._writer.turn()
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """What is under way is waited for and committed, so that the next owner does not repeat it."""
@@ -248,9 +247,9 @@ class Notifier:
             self._commit(wait=True)
         finally:
             self._consumer.close()
+            self._writer.close()
 
     def _wait_until(self, asks: Callable[[], bool], patience_s: float) -> None:
         latest = time.monotonic() + patience_s
         while not asks() and time.monotonic() < latest:
-            self._writer.turn()
             self.stop.wait(0.01)

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
 from typing import Any
 
 import msgspec
@@ -16,6 +18,7 @@ from waterline.schemas.errors import ErrorCode, Transient
 from waterline.schemas.topics import ALERT_DELIVERIES
 
 ASK_S = 10.0
+Entry = tuple[AlertDelivery, Record, Callable[[], None]]
 _decode = msgspec.json.Decoder(AlertDelivery).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -91,8 +94,8 @@ def _note(message: Message, book: Book) -> int:
 
 
 class Writer:
-    """Keeps receipts until the broker has them; then, in `turn`, ends them for their records. `write` is safe in many threads,
-    the rest belongs to one."""
+    """Hands receipts to the broker in a thread of its own. Once it has one, the record is done with it and `after` is called.
+    Safe in many threads."""
 
     def __init__(self, config: dict[str, Any], topic: str = ALERT_DELIVERIES.name) -> None:
         mine = {
@@ -100,49 +103,64 @@ class Writer:
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
-            "linger.ms": 5,
+            "linger.ms": 2,
             "log_level": 2,
         }
         self._producer = Producer(config | mine)
         self._topic = topic
-        self._waiting: SimpleQueue[tuple[AlertDelivery, Record | None]] = SimpleQueue()
+        self._waiting: SimpleQueue[Entry] = SimpleQueue()
+        self._open = 0
+        self._counting = Lock()
+        self._over = Event()
+        self._fatal: KafkaError | None = None
+        self._thread = Thread(target=self._work, name="receipts", daemon=True)
+        self._thread.start()
 
-    def write(self, delivery: AlertDelivery, record: Record | None) -> None:
-        self._waiting.put((delivery, record))
+    def write(self, delivery: AlertDelivery, record: Record, after: Callable[[], None] = lambda: None) -> None:
+        with self._counting:
+            self._open += 1
+        self._waiting.put((delivery, record, after))
 
-    def turn(self) -> None:
-        """Hands over what waits and takes back what was delivered. Raises KafkaException when only a new process can go on."""
-        while True:
-            try:
-                delivery, record = self._waiting.get_nowait()
-            except Empty:
-                break
-            if not self._hand_over(delivery, record):
-                break
-        self._producer.poll(0)
+    def check(self) -> None:
+        """Raises KafkaException when only a new process can go on."""
+        if self._fatal is not None:
+            raise KafkaException(self._fatal)
 
     def flush(self, patience_s: float) -> bool:
         """Whether the broker has all."""
         latest = time.monotonic() + patience_s
-        self.turn()
-        while (len(self._producer) or not self._waiting.empty()) and time.monotonic() < latest:
-            self._producer.poll(0.05)
-            self.turn()
-        return not len(self._producer) and self._waiting.empty()
+        while self._open and time.monotonic() < latest and self._fatal is None:
+            self._over.wait(0.005)
+        return not self._open
 
-    def _hand_over(self, delivery: AlertDelivery, record: Record | None) -> bool:
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join(ASK_S)
+
+    def _work(self) -> None:
+        while not self._over.is_set():
+            with suppress(Empty):
+                self._hand_over(self._waiting.get(timeout=0.005 if len(self._producer) else 0.1))
+            self._producer.poll(0)
+
+    def _hand_over(self, entry: Entry) -> None:
+        delivery, record, after = entry
+
         def confirmed(error: KafkaError | None, _message: object) -> None:
-            if error is not None:
-                if error.fatal():
-                    log.error("receipts cannot be written by this process any more", reason=error.str())
-                    raise KafkaException(error)
-                self._waiting.put((delivery, record))
-            elif record is not None:
+            if error is None:
+                with self._counting:
+                    self._open -= 1
                 record.done()
+                after()
+            elif error.fatal():
+                self._fatal = error
+            else:
+                self._waiting.put(entry)
 
         try:
             self._producer.produce(self._topic, _encode(delivery), key_of(delivery), on_delivery=confirmed)
         except BufferError:
-            self._waiting.put((delivery, record))
-            return False
-        return True
+            self._producer.poll(0.1)
+            self._waiting.put(entry)
+        except KafkaException as error:
+            self._fatal = error.args[0]
