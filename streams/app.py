@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import faust
 from aiokafka import AIOKafkaConsumer
+from faust.tables import TableManager
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
@@ -52,6 +53,14 @@ class CommittedTransport(Transport):
     Consumer: ClassVar[type] = CommittedConsumer
 
 
+class Tables(TableManager):
+    """Faust waits a second for tables that are declared while the app starts; here they are declared before."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 def make_app(settings: Settings, group: str, instance: str) -> faust.App:
     """An app that is not started. `instance` names this worker for good, so that its restart is not a rebalance."""
     TRANSPORTS.aliases[SCHEME] = f"{__name__}:CommittedTransport"
@@ -59,6 +68,7 @@ def make_app(settings: Settings, group: str, instance: str) -> faust.App:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     return faust.App(
         group,
+        TableManager=Tables,
         broker=[f"{SCHEME}://{server}" for server in settings.kafka.split(",")],
         broker_credentials=credentials(settings),
         consumer_group_instance_id=instance,
