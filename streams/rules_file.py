@@ -20,6 +20,7 @@ Budgets are in the same file: rules_budgets.py.
 """
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache, partial
 from hashlib import sha256
@@ -32,7 +33,7 @@ from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.streams import rules_budgets
 from waterline.streams.rules_nodes import Fields, Mistake, Unreadable, compose, entries, items, kind_of, line_of
 from waterline.streams.rules_words import lasting, meant, seconds, share, threshold, whole
-from waterline.streams.steps.rules import MEASURE, Baseline, Budget, Measure, Rule, Rules
+from waterline.streams.steps.rules import APART, MEASURE, Baseline, Budget, Measure, Rule, Rules
 
 DEFAULT = Path(__file__).with_name("default_rules.yaml")
 FIELDS = {
@@ -52,6 +53,11 @@ FIELDS = {
 }
 """with an example of each"""
 REQUIRED = ("rule", "measure", "window", "above")
+NOT_FOR: Mapping[How, tuple[str, ...]] = {
+    How.SILENCE: ("every", "at_least", "clear_at", "for", "hold"),
+    How.DECISION: ("window", "every", "for", "hold"),
+}
+"""fields without a meaning for measures that are not drawn from windows"""
 ALSO = {
     "name": "rule",
     "alert": "rule",
@@ -116,7 +122,9 @@ def parse(text: bytes) -> tuple[Rules, list[Mistake]]:
         rules, budgets = _rules(text, found)
     except Unreadable as unreadable:
         return Rules("", ()), [unreadable.mistake]
-    return Rules(sha256(text).hexdigest()[:12], tuple(rules), tuple(budgets)), sorted(found)
+    windowed = tuple(rule for rule in rules if rule.how not in APART)
+    apart = tuple(rule for rule in rules if rule.how in APART)
+    return Rules(sha256(text).hexdigest()[:12], windowed, tuple(budgets), apart), sorted(found)
 
 
 def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget]]:
@@ -159,16 +167,21 @@ class _Reader:
     def rule(self) -> Rule | None:
         """None when a mistake is in it."""
         fields, before = self.fields, len(self.found)
-        for required in REQUIRED:
-            fields.missing(required, FIELDS[required])
         measure = fields.read("measure", _measure)
-        window, pane = self._window()
+        apart = NOT_FOR.get(measure.how, ()) if measure else ()
+        for required in REQUIRED:
+            if required not in apart:
+                fields.missing(required, FIELDS[required])
+        for field in apart:
+            if measure and fields.values.pop(field, None) is not None:
+                fields.at(field, f"{measure.name} is not drawn from windows that follow each other; leave {field} out")
+        window, pane = (0, 0) if "window" in apart else self._window()
         above, baseline = self._above(measure, window, pane)
         given = {
             "name": self._name(),
             "measure": measure and measure.name,
             "window_s": pane,
-            "panes": window // pane if window and pane else None,
+            "panes": window // pane if window and pane else 1,
             "above": above,
             "baseline": baseline,
             "by": self._by(measure),
@@ -257,7 +270,7 @@ class _Reader:
         if length % pane or (not length and not more):
             nearest = lasting(max(1, round(length / pane)) * pane)
             self.fields.at(
-                field, f"{lasting(length)} is no multiple of a window that ends every {lasting(pane)}; write {nearest}"
+                field, f"{self.fields.text(field)} is no multiple of {lasting(pane)}, by which windows end; write {nearest}"
             )
         return length // pane + more
 

@@ -2,7 +2,7 @@
 ValueError with a sentence that says what to write instead."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 
@@ -19,8 +19,24 @@ UNITS: Mapping[str, Mapping[str, Decimal]] = {
     "count": {"": Decimal(1)},
 }
 """unit of a measure -> how a threshold may be written, the first as it should be, and what it is multiplied by"""
+PASTS: Mapping[How, Sequence[Baseline]] = {
+    How.RATIO: (Baseline.DAYS, Baseline.HOURS),
+    How.SUM: (Baseline.DAYS,),
+    How.QUANTILE: (Baseline.DAYS, Baseline.HOURS),
+    How.SILENCE: (),
+    How.DECISION: (Baseline.TASK,),
+}
+"""what a measure can be compared with"""
 _TIME = re.compile(r"(\d{1,9})([smhd])")
-_NEARLY_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([A-Za-z]*)")
+_NEARLYPASTS: Mapping[How, Sequence[Baseline]] = {
+    How.RATIO: (Baseline.DAYS, Baseline.HOURS),
+    How.SUM: (Baseline.DAYS,),
+    How.QUANTILE: (Baseline.DAYS, Baseline.HOURS),
+    How.SILENCE: (),
+    How.DECISION: (Baseline.TASK,),
+}
+"""what a measure can be compared with"""
+_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([A-Za-z]*)")
 _NEARLY_UNITS = {"sec": "s", "second": "s", "min": "m", "minute": "m", "hr": "h", "hour": "h", "day": "d", "week": "w"}
 _AMOUNT = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(\D*)")
 _RELATIVE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*(x|%\s*of)\s+(\S+)")
@@ -59,19 +75,23 @@ def threshold(measure: Measure, text: str) -> tuple[Decimal, Baseline]:
         factor = Decimal(found[1]) / (1 if found[2] == "x" else 100)
         return _relative(measure, factor, found[3])
     amount = _amount(measure, text)
+    if measure.how is How.DECISION:
+        raise ValueError(f"{measure.name} is compared with what its task usually takes, such as 3x {Baseline.TASK.value}")
     if measure.unit == "ratio" and amount >= 1:
         raise ValueError(f"{measure.name} is a share and never over 100%, so {text} would never be passed")
     return amount, Baseline.NONE
 
 
 def _relative(measure: Measure, factor: Decimal, name: str) -> tuple[Decimal, Baseline]:
-    known = [one.value for one in Baseline if one.value]
-    if name not in known:
-        raise ValueError(f"there is no past called {name!r}{meant(name, known)}")
+    pasts = PASTS[measure.how]
+    if name not in pasts:
+        if name == Baseline.HOURS and measure.how is How.SUM:
+            raise ValueError(f"{measure.name} is a sum, and windows of another length have other sums: write {pasts[0].value}")
+        if not pasts:
+            raise ValueError(f"{measure.name} is compared with no past; write {written(Decimal(5), measure.unit)}")
+        raise ValueError(f"{measure.name} has no past called {name!r}{meant(name, [past.value for past in pasts])}")
     if not factor:
         raise ValueError("nothing times the past is nothing: write a factor such as 2x, or a threshold")
-    if name == Baseline.HOURS and measure.how is How.SUM:
-        raise ValueError(f"{measure.name} is a sum, and windows of another length have other sums: write {Baseline.DAYS.value}")
     return factor, Baseline(name)
 
 
@@ -104,8 +124,8 @@ def _meant_amount(measure: Measure, text: str) -> str:
     number = re.search(r"\d{1,12}(?:\.\d{1,9})?", text)
     if number is None:
         return f"; {measure.name} wants one such as {written(Decimal(5), measure.unit)}"
-    if text.rstrip().endswith(("%", "x")) and measure.unit != "count":
-        past = Baseline.DAYS if measure.how is How.SUM else Baseline.HOURS
+    if text.rstrip().endswith(("%", "x")) and measure.unit != "count" and PASTS[measure.how]:
+        past = PASTS[measure.how][-1]
         of = " of" if text.rstrip().endswith("%") else ""
         return f"; write {written(Decimal(number[0]), measure.unit)}, or {text}{of} {past.value}"
     amount = Decimal(number[0])

@@ -3,13 +3,15 @@
 Its parts share no state; each owns the state keys that begin with its `prefix`.
 """
 
-from waterline.schemas.facts import GroupInput
+from waterline.schemas.facts import GroupInput, Mark
 from waterline.schemas.frames import Frame
 from waterline.streams.steps.budget import Budgets
 from waterline.streams.steps.expected import Expected
 from waterline.streams.steps.fold import Changes, Cold, Position
 from waterline.streams.steps.limits import Limits
+from waterline.streams.steps.outliers import Outliers
 from waterline.streams.steps.rules import RuleBook
+from waterline.streams.steps.silence import Silence
 from waterline.streams.steps.thresholds import Thresholds
 
 
@@ -20,29 +22,49 @@ class GroupsFold:
         self.expected = Expected(cold, limits)
         self.thresholds = Thresholds(partitions, limits, rules)
         self.budgets = Budgets(rules)
+        self.silence = Silence(rules)
+        self.outliers = Outliers(limits, rules)
 
     def load(self, key: bytes, value: bytes) -> bool:
         if key.startswith(self.expected.prefix):
             return self.expected.load(key, value)
-        if key.startswith(self.budgets.prefix):
-            return self.budgets.load(value)
+        for part in (self.budgets, self.silence, self.outliers):
+            if key.startswith(part.prefix):
+                return part.load(value)
         return self.thresholds.load(key, value)
 
     def apply(self, at: Position, frame: Frame) -> None:
         for line in frame.lines:
             given: GroupInput = line.event
-            if given.spend is not None:
-                self.budgets.take(given)
-                continue
             if given.mark is not None:
+                self._pass(given, given.mark)
+            elif given.spend is not None:
                 self.budgets.take(given)
-            elif given.calls is None:
-                self.expected.take(given)
-            self.thresholds.take(given)
+            else:
+                if given.calls is None:
+                    self.expected.take(given)
+                    self.outliers.take(given, self.thresholds.clocks[_replay(given)].heard)
+                self.silence.take(given)
+                self.thresholds.take(given)
+
+    def _pass(self, given: GroupInput, mark: Mark) -> None:
+        self.budgets.take(given)
+        self.thresholds.take(given)
+        now = self.thresholds.clocks[mark.replay].watermark
+        self.outliers.advance(mark.replay, now)
+        if not mark.replay:
+            self.silence.advance(now)
 
     def drain(self) -> Changes:
         changes = Changes()
         self.expected.drain(changes)
         self.thresholds.drain(changes)
         self.budgets.drain(changes)
+        self.silence.drain(changes)
+        self.outliers.drain(changes)
         return changes
+
+
+def _replay(given: GroupInput) -> bool:
+    standing = given.now or given.previous
+    return standing is not None and standing.replay

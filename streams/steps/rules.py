@@ -14,11 +14,17 @@ from waterline.schemas.control import Period, Scope
 
 
 class How(StrEnum):
-    """How a value comes from a cell's fields: `part / whole`, the sum of `part`, or a quantile of the durations of calls."""
+    """How a value comes from a window's cell: `part / whole`, the sum of `part`, or a quantile of the durations of calls. Not
+    from windows come how long an agent is silent (silence.py), and what a single decision takes (outliers.py)."""
 
     RATIO = "ratio"
     SUM = "sum"
     QUANTILE = "quantile"
+    SILENCE = "silence"
+    DECISION = "decision"
+
+
+APART = frozenset({How.SILENCE, How.DECISION})
 
 
 class Measure(Struct, frozen=True):
@@ -36,11 +42,13 @@ class Measure(Struct, frozen=True):
 
 class Baseline(StrEnum):
     """What a threshold is relative to. `days`: the mean of the measure over the seven windows before, all of which must be
-    there. `hours`: the measure over the same hour of the last seven days; with too few samples there, over the last 24 hours."""
+    there. `hours`: the measure over the same hour of the last seven days; with too few samples there, over the last 24 hours.
+    `task`: the mean of the decisions of the same task over the last thirty days."""
 
     NONE = ""
     DAYS = "last_7_windows"
     HOURS = "same_hour_of_7_days"
+    TASK = "mean_of_task"
 
 
 BEFORE = 7
@@ -53,6 +61,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure("cost", "realized cost of decisions", How.SUM, "USD", "nanos", "decisions"),
     Measure("unpriced_calls", "model calls without a price", How.SUM, "count", "unpriced", "decisions"),
     Measure("model_latency_p95", "95th percentile of model calls", How.QUANTILE, "ms", "model_ms", "model_calls", q=0.95),
+    Measure("silence", "time since an agent was heard that spoke every minute of the window", How.SILENCE, "s", "", "minutes"),
+    Measure("decision_tokens", "tokens of one decision", How.DECISION, "tokens", "tokens", "decisions"),
 )
 MEASURE = {measure.name: measure for measure in MEASURES}
 
@@ -80,6 +90,10 @@ class Rule(Struct, frozen=True, kw_only=True):
     runbook: str = ""
     meaning: str = ""
 
+    @property
+    def how(self) -> How:
+        return MEASURE[self.measure].how
+
 
 class Budget(Struct, frozen=True, kw_only=True):
     """How much a name may spend in a period. `of` is the agent, team or key, empty for each one; `tenant` likewise. `marks` are
@@ -98,11 +112,13 @@ class Budget(Struct, frozen=True, kw_only=True):
 
 
 class Rules(Struct, frozen=True):
-    """What is in force. `version` is a hash of the text the rules came from, and travels with every alert."""
+    """What is in force. `version` is a hash of the text the rules came from, and travels with every alert. `rules` are about
+    windows, `apart` those that are not."""
 
     version: str
     rules: tuple[Rule, ...]
     budgets: tuple[Budget, ...] = ()
+    apart: tuple[Rule, ...] = ()
 
 
 class RuleBook:

@@ -1,0 +1,200 @@
+"""Agents that spoke every minute and fell silent (rules of measure `silence`). A part of the fold of stage `groups`.
+
+An agent is watched while each of the last `window` minutes had a call or a decision of its; when then nothing is heard for more
+than the threshold, the alert fires, and resolves with the next thing heard. After `GIVEN_UP` it is closed: the agent is gone.
+Live data alone: a replay is silent when it ends.
+"""
+
+from decimal import Decimal
+
+import msgspec
+from msgspec import Struct
+
+from waterline.schemas.alerts import AlertState, AlertTransition, alert_id
+from waterline.schemas.facts import GroupInput
+from waterline.schemas.identity import SEPARATOR
+from waterline.schemas.topics import ALERT_TRANSITIONS
+from waterline.streams.steps.agenda import Agenda
+from waterline.streams.steps.evidence import quoted
+from waterline.streams.steps.fold import Changes, Out
+from waterline.streams.steps.moment import DAY, SECOND, instant
+from waterline.streams.steps.rules import How, Rule, RuleBook
+from waterline.streams.steps.tally import MINUTE
+
+GIVEN_UP = DAY
+LOOKS = 2**62
+MORE_MINUTES = 10
+"""Minutes remembered beyond those a rule asks for: what comes a little late still fills its minute."""
+_encode = msgspec.msgpack.Encoder().encode
+_fact = msgspec.json.Encoder().encode
+
+
+class Told(Struct, array_like=True):
+    fires: bool = False
+    transition: int = 0
+    opened_at: int = 0
+
+
+class Agent(Struct, array_like=True):
+    """`minutes`: the last ones in which it was heard, in order, since 1970. `told` by rule."""
+
+    tenant: str
+    agent: str
+    minutes: list[int] = []
+    told: dict[str, Told] = {}
+
+    @property
+    def key(self) -> bytes:
+        return f"{self.tenant}{SEPARATOR}{self.agent}".encode()
+
+    def run(self) -> int:
+        """How many minutes in a row it spoke, up to the last."""
+        last = len(self.minutes) - 1
+        return next((n for n in range(1, last + 1) if self.minutes[last - n] != self.minutes[last] - n), last + 1)
+
+
+_decode = msgspec.msgpack.Decoder(Agent).decode
+
+
+class Silence:
+    prefix = b"s"
+
+    def __init__(self, rules: RuleBook) -> None:
+        self.book = rules
+        self.agents: dict[bytes, Agent] = {}
+        self.touched: set[bytes] = set()
+        self.outs: list[Out] = []
+        self._agenda: Agenda[bytes] = Agenda(SECOND)
+
+    def load(self, value: bytes) -> bool:
+        agent = _decode(value)
+        self.agents[agent.key] = agent
+        self._agenda.add(0, agent.key)
+        return True
+
+    @property
+    def rules(self) -> list[Rule]:
+        return [rule for rule in self.book.now.apart if rule.how is How.SILENCE]
+
+    def take(self, given: GroupInput) -> None:
+        if given.calls is not None and not given.calls.replay:
+            self._hear(given.tenant, given.agent, given.calls.minute)
+        elif given.now is not None and not given.now.replay and given.now.contribution.agent:
+            self._hear(given.tenant, given.now.contribution.agent, given.now.at // MINUTE)
+
+    def _hear(self, tenant: str, name: str, minute: int) -> None:
+        agent = Agent(tenant, name, minutes=[], told={})
+        agent = self.agents.setdefault(agent.key, agent)
+        minutes = agent.minutes
+        if minute in minutes or (minutes and minute < minutes[0]):
+            return
+        if not minutes or minute > minutes[-1]:
+            self._speaks(agent, minute)
+        minutes.append(minute)
+        minutes.sort()
+        most = max((rule.window_s // 60 for rule in self.rules), default=0) + MORE_MINUTES
+        del minutes[:-most]
+        self.touched.add(agent.key)
+        if minute == minutes[-1]:
+            for rule in self.rules:
+                self._agenda.add(_due(rule, minute), agent.key)
+
+    def _speaks(self, agent: Agent, minute: int) -> None:
+        for name, told in agent.told.items():
+            rule = next((rule for rule in self.rules if rule.name == name), None)
+            if told.fires and rule is not None:
+                self._tell(rule, agent, told, AlertState.RESOLVED, minute * MINUTE)
+
+    def advance(self, now: int) -> None:
+        """The wall has come to `now`, microseconds."""
+        for key in self._agenda.due(now, LOOKS):
+            agent = self.agents.get(key)
+            if agent is None:
+                continue
+            for rule in self.rules:
+                self._look(rule, agent, now)
+            if agent.minutes and not any(told.fires for told in agent.told.values()) and _ended(agent) + GIVEN_UP <= now:
+                del self.agents[key]
+                self.touched.add(key)
+
+    def _look(self, rule: Rule, agent: Agent, now: int) -> None:
+        last = agent.minutes[-1]
+        told = agent.told.get(rule.name)
+        if told is not None and told.fires:
+            if _ended(agent) + GIVEN_UP <= now:
+                self._tell(rule, agent, told, AlertState.NO_DATA, now)
+            else:
+                self._agenda.add(_ended(agent) + GIVEN_UP, agent.key)
+        elif now < _due(rule, last):
+            self._agenda.add(_due(rule, last), agent.key)
+        elif agent.run() * 60 >= rule.window_s:
+            told = agent.told.setdefault(rule.name, Told())
+            told.opened_at = _due(rule, last)
+            self._tell(rule, agent, told, AlertState.FIRING, told.opened_at)
+            self._agenda.add(_ended(agent) + GIVEN_UP, agent.key)
+
+    def _tell(self, rule: Rule, agent: Agent, told: Told, state: AlertState, at: int) -> None:
+        previous = AlertState.FIRING if told.fires else AlertState.OK
+        told.fires = state is AlertState.FIRING
+        told.transition += 1
+        self.touched.add(agent.key)
+        self.outs.append(_record(rule, self.book.now.version, agent, told, previous, state, at))
+
+    def drain(self, changes: Changes) -> None:
+        for key in self.touched:
+            agent = self.agents.get(key)
+            changes.puts[self.prefix + key] = None if agent is None else _encode(agent)
+        self.touched.clear()
+        changes.outs.extend(self.outs)
+        self.outs.clear()
+
+
+def _ended(agent: Agent) -> int:
+    """The end of the last minute in which it was heard, microseconds."""
+    return (agent.minutes[-1] + 1) * MINUTE
+
+
+def _due(rule: Rule, minute: int) -> int:
+    return (minute + 1) * MINUTE + int(rule.above) * SECOND
+
+
+def _record(rule: Rule, version: str, agent: Agent, told: Told, previous: AlertState, state: AlertState, at: int) -> Out:
+    group = {"agent": agent.agent}
+    last = _ended(agent)
+    silent = Decimal(max(0, at - last) // SECOND)
+    spoke = agent.run()
+    summary = f"{agent.agent} spoke every minute for {spoke} min and has been silent since {instant(last):%Y-%m-%d %H:%M} UTC"
+    if state is AlertState.RESOLVED:
+        summary = f"{agent.agent} speaks again, after {silent // 60} min"
+    elif state is AlertState.NO_DATA:
+        summary = f"{agent.agent} has been silent for {silent // 3600} h; nothing more is said of it until it speaks again"
+    transition = AlertTransition(
+        alert_id=alert_id(agent.tenant, rule.name, group),
+        transition=told.transition,
+        tenant=agent.tenant,
+        rule=rule.name,
+        group=group,
+        severity=rule.severity,
+        previous=previous,
+        state=state,
+        at=instant(at),
+        opened_at=instant(told.opened_at),
+        summary=summary,
+        measure=rule.measure,
+        unit="s",
+        value=silent,
+        threshold=rule.above,
+        samples=spoke,
+        samples_needed=rule.window_s // 60,
+        window_from=instant(last - spoke * MINUTE),
+        window_to=instant(last),
+        sql=_statement(agent),
+        runbook=rule.runbook,
+        rules_version=version,
+    )
+    return Out(ALERT_TRANSITIONS, transition.alert_id.encode(), _fact(transition))
+
+
+def _statement(agent: Agent) -> str:
+    where = f"tenant = {quoted(agent.tenant)} AND agent = {quoted(agent.agent)} AND clock = 'source'"
+    return f"SELECT ts, kind, name, source, status, decision FROM decision_events WHERE {where} ORDER BY ts DESC LIMIT 100"
