@@ -33,7 +33,7 @@ from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.streams import rules_budgets
 from waterline.streams.rules_nodes import Fields, Mistake, Unreadable, compose, entries, items, kind_of, line_of
 from waterline.streams.rules_words import lasting, meant, seconds, share, threshold, whole
-from waterline.streams.steps.rules import APART, MEASURE, Baseline, Budget, Measure, Rule, Rules
+from waterline.streams.steps.rules import APART, MEASURE, Baseline, Budget, How, Measure, Rule, Rules
 
 DEFAULT = Path(__file__).with_name("default_rules.yaml")
 FIELDS = {

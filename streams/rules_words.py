@@ -28,15 +28,8 @@ PASTS: Mapping[How, Sequence[Baseline]] = {
 }
 """what a measure can be compared with"""
 _TIME = re.compile(r"(\d{1,9})([smhd])")
-_NEARLYPASTS: Mapping[How, Sequence[Baseline]] = {
-    How.RATIO: (Baseline.DAYS, Baseline.HOURS),
-    How.SUM: (Baseline.DAYS,),
-    How.QUANTILE: (Baseline.DAYS, Baseline.HOURS),
-    How.SILENCE: (),
-    How.DECISION: (Baseline.TASK,),
-}
-"""what a measure can be compared with"""
-_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([A-Za-z]*)")
+_NEARLY_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([A-Za-z]*)")
+_TOGETHER = re.compile(r"(?:\d{1,9}[smhd]){2,}")
 _NEARLY_UNITS = {"sec": "s", "second": "s", "min": "m", "minute": "m", "hr": "h", "hour": "h", "day": "d", "week": "w"}
 _AMOUNT = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(\D*)")
 _RELATIVE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*(x|%\s*of)\s+(\S+)")
@@ -52,6 +45,8 @@ def seconds(text: str) -> int:
 def _meant_time(text: str) -> str:
     if text.startswith("-"):
         return "; it cannot be negative"
+    if _TOGETHER.fullmatch(text):
+        return f"; write {lasting(sum(seconds(part[0]) for part in _TIME.finditer(text)))}"
     found = _NEARLY_TIME.fullmatch(text)
     if found is None:
         return ""

@@ -61,7 +61,7 @@ def judged(rule: Rule, counts: Counts, start: int) -> str:
         if not all(pane[0] for pane in before):
             return "little"
         rates = [round(Decimal(pane[1]) / pane[0], 9) for pane in before]
-        limit = round(round(sum(rates) / 7 * rule.above, 12), 9)
+        limit = round(round(sum(rates, Decimal(0)) / 7 * rule.above, 12), 9)
     if calls < rule.at_least:
         return "little"
     rate = round(Decimal(errors) / calls, 9)
