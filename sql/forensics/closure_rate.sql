@@ -16,8 +16,8 @@
 --
 -- A correction is a decision that was wrong (overturned, or found incorrect) and that a human corrected. It is closed when a
 -- decision of the same agent, task and correction key, begun after it and within 30 days, is right, and was made by a newer
--- artifact (its hash, else the agent's version): one first seen later than that which was wrong. One that is younger than
--- that and not closed is `waiting`, and counts neither way. 70 to 85 % is what active learning reaches, 20 to 30 % what
+-- artifact (its hash, else the agent's version): one whose first decision began later than that of the one which was wrong. A
+-- correction that is younger than that and not closed is `waiting`, and counts neither way. 70 to 85 % is what active learning reaches, 20 to 30 % what
 -- quarterly updates do. Bounds: Wilson, 95 %.
 
 WITH
@@ -30,7 +30,13 @@ WITH
         FROM decision_events
         WHERE tenant = {tenant:String}
           AND belongs
-          AND (correction_key != '' OR kind IN ('correction', 'review') OR review_verdict != '')
+          -- all copies of an event that has one, so that the first is taken
+          AND event_id IN
+          (
+              SELECT event_id
+              FROM events
+              WHERE tenant = {tenant:String} AND (correction_key != '' OR kind = 'correction' OR review_verdict != '')
+          )
           AND ts <= {at:DateTime64(6, 'UTC')}
         ORDER BY kafka_partition, kafka_offset, frame_index
         LIMIT 1 BY event_id
@@ -48,9 +54,9 @@ WITH
     ),
     versions AS
     (
-        SELECT agent AS of_agent, if(artifact_id != '', artifact_id, agent_version) AS of_artifact, min(ts) AS first_at
-        FROM events
-        WHERE tenant = {tenant:String} AND agent != '' AND of_artifact != ''
+        SELECT agent AS of_agent, if(artifact_id != '', artifact_id, agent_version) AS of_artifact, min(started_at) AS first_at
+        FROM decisions
+        WHERE tenant = {tenant:String} AND of_artifact != ''
         GROUP BY of_agent, of_artifact
     ),
     cases AS

@@ -25,7 +25,8 @@ WITH
         FROM decision_events
         WHERE tenant = {tenant:String}
           AND belongs
-          AND (kind = 'review' OR review_verdict != '')
+          -- all copies of an event that has one, so that the first is taken
+          AND event_id IN (SELECT event_id FROM events WHERE tenant = {tenant:String} AND review_verdict != '')
           AND ts >= {since:DateTime64(6, 'UTC')}
           AND ts < {until:DateTime64(6, 'UTC')}
         ORDER BY kafka_partition, kafka_offset, frame_index

@@ -1,8 +1,8 @@
 """Whether what people correct is learnt (M5).
 
 A correction is a decision that a human corrected, and that was wrong. It is closed when a decision of the same task and
-correction key, begun after the correction and within `WITHIN` of it, is right, and was made by a newer artifact: one that was
-first seen later than the artifact that was wrong. So an old version that comes back closes nothing.
+correction key, begun after the correction and within `WITHIN` of it, is right, and was made by a newer artifact: one whose first
+decision began later than that of the artifact that was wrong. So an old version that comes back closes nothing.
 
     closure rate = closed / (closed + those that were not closed within WITHIN)
 
@@ -15,15 +15,24 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from waterline.schemas.events import Outcome
 from waterline.streams.steps.moment import DAY
 from waterline.streams.steps.rates import Rate
 
 WITHIN = 30 * DAY
 
 
+def is_right(outcome: Outcome, overturned: bool, corrected: bool) -> bool | None:
+    """Whether a decision was right, by its outcome, by its reviews (`overturned`), and by whether it was `corrected`; None while
+    no one has said."""
+    if overturned or outcome is Outcome.INCORRECT or (corrected and outcome is not Outcome.CORRECT):
+        return False
+    return True if outcome is Outcome.CORRECT else None
+
+
 class Case(Struct, frozen=True, array_like=True):
     """What a decision is to the loop so far. Times are microseconds. `keys` say what kind of case it is, as its correction keys
-    do; `right` is None while no one has said; `corrected_at`: when a human corrected it."""
+    do; `right` is as `is_right` has it; `corrected_at`: when a human first overturned it or told a correction."""
 
     task: str
     keys: tuple[str, ...]
@@ -64,7 +73,7 @@ class Closure:
         self.settled, self.settled_until = Rate(), 0
 
     def seen(self, artifact: str, at: int) -> None:
-        """An event of `artifact` at `at`."""
+        """A decision of `artifact` began at `at`."""
         if artifact and at < self.artifacts.get(artifact, at + 1):
             self.artifacts[artifact] = at
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tests.sql.seed import NOON, Store
+from tests.sql.seed import NOON, Store, late
 from tests.streams.steps.world import Disk, World
 from waterline.replay.recording import packaged_runs
 from waterline.replay.schedule import items_in_order
@@ -147,6 +147,13 @@ def pupil() -> list[Event]:
 
 
 JUDGED = [*desk(), *sure(), *seeker(), *line(), *coder(), *flat(), *talker(), *pupil()]
+
+
+def again(told: Event) -> Event:
+    """A copy that came too late to be recognised, and says something else in all that is judged. The first one counts."""
+    changes: dict[str, Any] = {"escalation_reason": "changed", "correction_key": "changed", "review_verdict": Verdict.REJECT}
+    changes |= {"agent_version": "v9", "artifact_id": "a9", "outcome": Outcome.INCORRECT, "relevant": ["changed"]}
+    return msgspec.structs.replace(late(told), **changes)
 
 
 class Folded:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from tests.sql.judged import HOUR, MINUTE, RECEIVED, Folded, event, recorded
-from tests.sql.seed import NOON, Store, late
+from tests.sql.judged import HOUR, MINUTE, RECEIVED, Folded, again, event, recorded
+from tests.sql.seed import NOON, Store
 from waterline.connectors.stores.clickhouse import questions
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
@@ -252,5 +252,5 @@ def test_10b_late_events_explain_what_they_can(ask: Ask, store: Store, seed: int
 def test_events_that_come_again_change_no_answer(ask: Ask, airline: Folded, store: Store) -> None:
     names = ("alerts", "alert_deliveries", "alert_reconciliation", "tool_errors_by_window", "escalations_by_window")
     before = {name: ask(name, tenant="airline") for name in names}
-    store.put("events", [late(one) for one in airline.events], "agent.events", next(OFFSETS))
+    store.put("events", [again(one) for one in airline.events], "agent.events", next(OFFSETS))
     assert {name: ask(name, tenant="airline") for name in names} == before

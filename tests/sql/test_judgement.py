@@ -8,8 +8,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from tests.sql import judged
-from tests.sql.judged import BEGAN, CONVERSATION, DAY, JUDGED
-from tests.sql.seed import NOON, Store, late
+from tests.sql.judged import BEGAN, CONVERSATION, DAY, JUDGED, again
+from tests.sql.seed import NOON, Store
 from waterline.connectors.stores.clickhouse import questions
 from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
@@ -240,7 +240,7 @@ def test_events_that_come_again_change_no_answer(ask: Ask, store: Store) -> None
     """Too late to be recognised, and saying something else."""
     before = answers(ask)
     assert all(before.values())
-    store.put("events", [late(one) for one in JUDGED], "agent.events", 100_000)
+    store.put("events", [again(one) for one in JUDGED], "agent.events", 100_000)
     assert answers(ask) == before
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waterline.replay.recording import packaged_runs
-from waterline.streams.steps.closure import WITHIN, Case, Closed, Closure, Pace, pace
+from waterline.schemas.events import Outcome
+from waterline.streams.steps.closure import WITHIN, Case, Closed, Closure, Pace, is_right, pace
 from waterline.streams.steps.moment import DAY, HOUR
 from waterline.streams.steps.rates import Rate
 
@@ -113,6 +114,23 @@ def test_what_was_not_wrong_or_not_corrected_is_no_correction() -> None:
         Case("t", (), "a1", 10 * DAY, False, 11 * DAY),
     ):
         assert after(good, none) == Closed(Rate(), 0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "overturned", "corrected", "expected"),
+    [
+        (Outcome.CORRECT, False, False, True),
+        (Outcome.CORRECT, False, True, True),
+        (Outcome.CORRECT, True, False, False),
+        (Outcome.INCORRECT, False, False, False),
+        (Outcome.NONE, False, True, False),
+        (Outcome.NONE, True, False, False),
+        (Outcome.UNKNOWN, False, False, None),
+        (Outcome.NONE, False, False, None),
+    ],
+)
+def test_who_says_that_it_was_right(outcome: Outcome, overturned: bool, corrected: bool, expected: bool | None) -> None:
+    assert is_right(outcome, overturned, corrected) is expected
 
 
 cases = st.builds(
