@@ -31,6 +31,8 @@ STREAMS: tuple[Metric, ...] = (
     Metric("streams_commit_seconds", "histogram", "from the first record of a transaction to its commit", ("stage",), _COMMIT_S),
     Metric("streams_recoveries_total", "counter", "times a partition's state was loaded, by where from", ("stage", "source")),
     Metric("streams_recovery_seconds", "histogram", "time to load a partition's state", ("stage",), _RECOVERY_S),
+    Metric("streams_rules_unreadable", "gauge", "1 while the rules file is wrong and the older rules stay in force"),
+    Metric("streams_rules_reloads_total", "counter", "changed rules files, by what came of them: taken, refused", ("outcome",)),
 )
 
 _QUERY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

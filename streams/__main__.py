@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from waterline.schemas.errors import Permanent
 from waterline.schemas.facts import GroupInput, PriceVersion
 from waterline.schemas.frames import parse_facts, parse_frame, parse_moved
 from waterline.schemas.settings import Settings, settings
@@ -25,7 +26,9 @@ from waterline.schemas.topics import (
     QUALITY_FACTS,
 )
 from waterline.streams import rules_file
+from waterline.streams.meter import Meters
 from waterline.streams.prices import Feed, publish
+from waterline.streams.rules_feed import RulesFeed
 from waterline.streams.run import run
 from waterline.streams.stage import Plan
 from waterline.streams.steps.decide import DecideFold
@@ -34,7 +37,7 @@ from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.prices import PriceBook
 from waterline.streams.steps.rules import RuleBook
-from waterline.streams.worker import Worker
+from waterline.streams.worker import Companion, Worker
 
 NEWS_S = 5.0
 """how long the feed is listened to at once; a price is published 60 s before it applies"""
@@ -43,6 +46,7 @@ NEWS_S = 5.0
 class Prices:
     """The price book of this worker, and what keeps it up to date."""
 
+    what = "prices"
     topics: Sequence[str] = (PRICE_VERSIONS.name,)
 
     def __init__(self, config: Settings) -> None:
@@ -95,10 +99,14 @@ def plans(config: Settings, book: PriceBook, rules: RuleBook) -> tuple[Plan, Pla
 
 def main() -> None:
     config = settings()
-    prices = Prices(config)
-    rules = RuleBook(rules_file.load(Path(config.rules_file)) if config.rules_file else rules_file.default())
-    decide, groups = plans(config, prices.book, rules)
-    run(Worker(config, decide, groups, companion=prices))
+    prices, meters = Prices(config), Meters()
+    try:
+        feed = RulesFeed(Path(config.rules_file).expanduser(), meters) if config.rules_file else None
+    except Permanent as error:
+        raise SystemExit("\n".join(f"streams: {line}" for line in error.reason.splitlines())) from error
+    decide, groups = plans(config, prices.book, feed.book if feed else RuleBook(rules_file.default()))
+    companions: list[Companion] = [prices, feed] if feed else [prices]
+    run(Worker(config, decide, groups, companions=companions, meters=meters))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,11 @@ def load(path: Path) -> Rules:
         text = path.read_bytes()
     except OSError as error:
         raise Permanent(ErrorCode.INVALID_PARAMETER, f"{path}: {error.strerror}") from error
+    return checked(text, path)
+
+
+def checked(text: bytes, path: Path) -> Rules:
+    """As `load`, of what was read from the path."""
     rules, mistakes = parse(text)
     if mistakes:
         raise Permanent(ErrorCode.INVALID_PARAMETER, "\n".join(f"{path}, line {one.line}: {one.what}" for one in mistakes))

@@ -37,8 +37,9 @@ ASK_S = 0.5
 
 
 class Companion(Protocol):
-    """What the folds lean on, fed from topics of its own."""
+    """What the folds lean on, fed from topics of its own or from a file. `what` it is, for messages."""
 
+    what: str
     topics: Sequence[str]
 
     def catch_up(self) -> None:
@@ -46,7 +47,8 @@ class Companion(Protocol):
         ...
 
     def listen(self) -> Any:
-        """Blocking, again and again as long as the worker lives: news. Raises Transient when Kafka does not answer."""
+        """Blocking for some seconds at most, again and again as long as the worker lives: news. Raises Transient when Kafka
+        does not answer."""
         ...
 
     def take(self, news: Any) -> None:
@@ -58,14 +60,20 @@ class Worker:
     """`run` returns when the process is asked to end; whatever else ends it ends the process."""
 
     def __init__(
-        self, settings: Settings, decide: Plan, groups: Plan, group: str = GROUP, companion: Companion | None = None
+        self,
+        settings: Settings,
+        decide: Plan,
+        groups: Plan,
+        group: str = GROUP,
+        companions: Sequence[Companion] = (),
+        meters: Meters | None = None,
     ) -> None:
         self.settings = settings
         self.plans = (decide, groups)
         self.group = group
-        self.companion = companion
+        self.companions = companions
         self.config = kafka_config(settings)
-        self.meters = Meters()
+        self.meters = meters or Meters()
         self.counts: dict[str, int] = {}
         self.watch = Watch(settings, self.meters)
         self.slot = take(settings.data_dir / "streams")
@@ -82,7 +90,7 @@ class Worker:
         await asyncio.wait({waiting, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             app, stages = self._build(await waiting)
-            tasks = [asyncio.create_task(app.start()), asyncio.create_task(self._accompany())]
+            tasks = [asyncio.create_task(app.start()), *(asyncio.create_task(self._follow(one)) for one in self.companions)]
             await stop.wait()
             await self._end(app, stages, tasks)
         beat.cancel()
@@ -90,37 +98,42 @@ class Worker:
 
     async def _prepare(self) -> int:
         partitions = await self._topics()
-        self.watch.starting = "reading prices"
-        while self.companion is not None:
-            try:
-                await asyncio.to_thread(self.companion.catch_up)
-                break
-            except Transient as failure:
-                self.watch.starting = failure.reason
-            except Permanent as failure:
-                log.critical("worker ends", reason=failure.reason)
-                os._exit(BROKEN)
-            await asyncio.sleep(ASK_S)
+        for companion in self.companions:
+            await self._catch_up(companion)
         self.watch.starting = "joining the group"
         return partitions
 
-    async def _accompany(self) -> None:
+    async def _catch_up(self, companion: Companion) -> None:
+        self.watch.starting = f"reading {companion.what}"
+        behind = True
+        while behind:
+            try:
+                await asyncio.to_thread(companion.catch_up)
+                behind = False
+            except Transient as failure:
+                self.watch.starting = failure.reason
+                await asyncio.sleep(ASK_S)
+            except Permanent as failure:
+                log.critical("worker ends", reason=failure.reason)
+                os._exit(BROKEN)
+
+    async def _follow(self, companion: Companion) -> None:
         try:
-            while self.companion is not None:
+            while True:
                 try:
-                    self.companion.take(await asyncio.to_thread(self.companion.listen))
+                    companion.take(await asyncio.to_thread(companion.listen))
                 except Transient as failure:
-                    log.warning("prices are not heard of", reason=failure.reason)
+                    log.warning(f"{companion.what} are not heard of", reason=failure.reason)
                     await asyncio.sleep(failure.retry_after)
         except Exception:
-            log.exception("worker ends", reason="what the folds lean on cannot be followed")
+            log.exception("worker ends", reason=f"{companion.what} cannot be followed")
             os._exit(BROKEN)
 
     async def _topics(self) -> int:
         """Waits until Kafka has every topic the plans name. Returns the number of partitions of the inputs."""
         admin = AdminClient({**self.config, "log_level": 2})
         names = {name for plan in self.plans for name in (*plan.inputs, *plan.outputs, plan.changelog, DEAD_LETTERS.name)}
-        names.update(self.companion.topics if self.companion else ())
+        names.update(name for companion in self.companions for name in companion.topics)
         while True:
             try:
                 found = (await asyncio.to_thread(admin.list_topics, timeout=2)).topics

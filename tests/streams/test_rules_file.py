@@ -159,8 +159,8 @@ def test_what_is_not_drawn_from_windows_is_kept_apart() -> None:
     rules, mistakes = rules_file.parse(text.encode())
     assert (rules.rules, mistakes) == ((), [])
     quiet, greedy = rules.apart
-    assert (quiet.above, quiet.window_s) == (300, 300)
-    assert (greedy.above, greedy.baseline) == (3, Baseline.TASK)
+    assert (quiet.above, quiet.window_s) == (Decimal(300), 300)
+    assert (greedy.above, greedy.baseline) == (Decimal(3), Baseline.TASK)
 
 
 def test_for_is_how_long_it_goes_on_after_the_first_window() -> None:

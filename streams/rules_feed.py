@@ -1,0 +1,78 @@
+"""The rules file, followed while a worker runs: a changed one takes the place of the rules in force; one with a mistake, or one
+that cannot be read, changes nothing, and it is said so."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from waterline.schemas.errors import ErrorCode, Permanent
+from waterline.streams.meter import Meters
+from waterline.streams.rules_file import checked, parse
+from waterline.streams.rules_nodes import LARGEST
+from waterline.streams.steps.rules import RuleBook, Rules
+
+log = structlog.get_logger("streams")
+
+LOOK_S = 1.0
+"""how often the file is read; a change is taken when it is found twice, so that no file is taken while it is being written"""
+
+
+class RulesFeed:
+    """A companion of the worker (see `Companion`). Rules change between two batches, at the latest three looks after the file."""
+
+    what = "rules"
+    topics: Sequence[str] = ()
+
+    def __init__(self, path: Path, meters: Meters, look_s: float = LOOK_S) -> None:
+        """Raises `Permanent` with every mistake of the file: a worker does not start without rules."""
+        self.path, self.look_s = path, look_s
+        self._judged = self._before = self._read()
+        if isinstance(self._judged, str):
+            raise Permanent(ErrorCode.INVALID_PARAMETER, self._judged)
+        self.book = RuleBook(checked(self._judged, path))
+        self._unreadable = meters["streams_rules_unreadable"]
+        self._reloads = meters["streams_rules_reloads_total"]
+        self._never = threading.Event()
+
+    def catch_up(self) -> None:
+        """Nothing: the file was read when this was made."""
+
+    def listen(self) -> Rules | None:
+        """Rules that are to take the place of those in force."""
+        self._never.wait(self.look_s)
+        content = self._read()
+        settled, self._before = content == self._before, content
+        if not settled or content == self._judged:
+            return None
+        self._judged = content
+        return self._judge(content)
+
+    def take(self, news: Rules | None) -> None:
+        if news is not None:
+            log.info(
+                "rules taken", file=str(self.path), version=news.version, before=self.book.now.version, rules=len(news.rules)
+            )
+            self.book.now = news
+            self._reloads.labels("taken").inc()
+
+    def _judge(self, content: bytes | str) -> Rules | None:
+        rules, wrong = self.book.now, [content] if isinstance(content, str) else []
+        if isinstance(content, bytes):
+            rules, mistakes = parse(content)
+            wrong = [f"line {one.line}: {one.what}" for one in mistakes]
+        self._unreadable.set(bool(wrong))
+        if wrong:
+            self._reloads.labels("refused").inc()
+            log.error("rules refused", file=str(self.path), in_force=self.book.now.version, mistakes=len(wrong), reasons=wrong)
+            return None
+        return rules if rules.version != self.book.now.version else None
+
+    def _read(self) -> bytes | str:
+        """The file's bytes, up to one more than are allowed; or why there are none."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(LARGEST + 1)
+        except OSError as error:
+            return f"{self.path}: {error.strerror}"
