@@ -3,10 +3,11 @@
 Alerts wait in buckets: one for each alert, so that its transitions keep their order, or one for each group of a storm. A bucket
 is sent from by one thread at a time, and rests until Kafka has the receipts of what was sent: so no transition is repeated, after
 a crash, behind a later one, which would open again what is over. What failed is tried again, without end: its bucket waits from
-0.2 s to a minute, doubling, and the channel itself waits when it fails three times in a row, or for as long as it asks for.
+0.2 s to a minute, doubling, and the channel itself waits when it fails five times in a row, or for as long as it asks for.
 """
 
 import heapq
+import math
 import random
 import time
 from collections import deque
@@ -23,7 +24,7 @@ from waterline.schemas.alerts import AlertTransition
 from waterline.schemas.faults import Point, crash
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 60.0
-PATIENCE = 3
+PATIENCE = 5
 """Failures in a row before the whole channel waits."""
 MOST = 500
 """Alerts in one message of a storm."""
@@ -90,7 +91,7 @@ class Lane:
         self._buckets: dict[Key, _Bucket] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._turn = 0
-        self._free_at = 0.0
+        self._free_at = self._failed_at = 0.0
         self._stopped = False
         self._changed = Condition()
         self._threads = [Thread(target=self._work, name=f"{spec.name}-{n}", daemon=True) for n in range(spec.at_once)]
@@ -139,6 +140,7 @@ class Lane:
             self._send(*found)
             with self._changed:
                 self.at_work -= 1
+                self._changed.notify_all()
         if jobs := self.rest():
             self._owner.left(self, jobs)
 
@@ -148,8 +150,10 @@ class Lane:
             while not self._stopped:
                 now = time.monotonic()
                 due = max(self._free_at, self._heap[0][0]) if self._heap else None
+                if due is not None and self.failures >= PATIENCE and self.at_work:
+                    due = math.inf  # one at a time finds out whether the channel is back
                 if due is None or due > now:
-                    self._changed.wait(None if due is None else due - now)
+                    self._changed.wait(None if due in (None, math.inf) else due - now)
                     continue
                 _, _, key = heapq.heappop(self._heap)
                 bucket = self._buckets[key]
@@ -186,15 +190,26 @@ class Lane:
             receipt = self._ask(notice)
         except Unavailable as error:
             self._owner.failed(self, error, time.monotonic() - began)
-            self._release(key, bucket, self._again(bucket, jobs, error))
+            self._release(key, bucket, self._again(bucket, jobs, error, began))
             return
         except Refused as error:
             self._owner.refused(self, jobs, error, time.monotonic() - began, after)
         else:
             crash(Point.NOTIFICATION_SENT)
             self._owner.delivered(self, jobs, receipt, time.monotonic() - began, after)
-        self.failures = bucket.failures = 0
+        bucket.failures = 0
+        self._recovered()
         self._settle(len(jobs))
+
+    def _recovered(self) -> None:
+        """After an outage of the channel itself, what waited for it goes now."""
+        with self._changed:
+            if self.failures >= PATIENCE:
+                held = [(self._buckets[key], at, turn, key) for at, turn, key in self._heap]
+                self._heap = [(0.0 if bucket.failures else at, turn, key) for bucket, at, turn, key in held]
+                heapq.heapify(self._heap)
+                self._changed.notify_all()
+            self.failures = 0
 
     def _release(self, key: Key, bucket: _Bucket, rest: float) -> None:
         with self._changed:
@@ -215,13 +230,15 @@ class Lane:
         with self._changed:
             self.waiting -= jobs
 
-    def _again(self, bucket: _Bucket, jobs: list[Job], error: Unavailable) -> float:
-        """Back to the front, in order."""
+    def _again(self, bucket: _Bucket, jobs: list[Job], error: Unavailable, began: float) -> float:
+        """Back to the front, in order. Of attempts that ran side by side one counts for the channel."""
         now = time.monotonic()
         with self._changed:
             bucket.jobs.extendleft(reversed(jobs))
             bucket.failures += 1
-            self.failures += 1
+            if began >= self._failed_at:
+                self.failures += 1
+                self._failed_at = now
             if self.failures == 1:
                 self.failing_since = now
             whole = error.retry_after if error.whole else 0.0

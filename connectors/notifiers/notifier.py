@@ -46,8 +46,8 @@ class Fenced(Exception):
 
 
 class Notifier:
-    """`run` returns when `stop` is set, after at most DRAIN_S for what is under way. Raises Permanent when the routes file is wrong
-    at the start; Fenced and KafkaException when only a new process can go on."""
+    """`run` returns when `stop` is set, after at most DRAIN_S for what is under way. Raises Permanent when the routes file is
+    wrong at the start; Fenced and KafkaException when only a new process can go on."""
 
     def __init__(
         self,

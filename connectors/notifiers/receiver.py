@@ -132,7 +132,11 @@ def _server(receiver: Receiver, host: str, port: int) -> ThreadingHTTPServer:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = int(self.headers.get("Content-Length") or 0)
+            content = self.rfile.read(length)
+            if len(content) < length:  # the sender died in the middle
+                self.close_connection = True
+                return
             headers = dict(self.headers.items())
             genuine = verify(receiver.secret, headers, content, time.time()) if receiver.secret else None
             message = Message(time.time(), self.path, headers, _decode(content, headers), len(content), genuine)

@@ -17,7 +17,7 @@ channels:
 routes:
   - channels: [hook, pager]
 """
-ALERTS, EACH, KILLS = 50, 20, 4
+ALERTS, EACH, KILLS = 100, 10, 4
 TEXT = {"Content-Type": "text/plain"}
 
 
