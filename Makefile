@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 SEEDS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lock schemas faults bench clean
+.PHONY: help demo test check lock schemas faults bench league clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ faults: $(VENV)/.installed-dev ## kill -9, stop and poison at random moments: ma
 
 bench: $(VENV)/.installed-dev ## ours beside what one would pick instead, as ratios with spread
 	@$(BIN)/python -m bench
+
+league: $(VENV)/.installed-dev ## drift detectors on ten streams, ours beside river's (half an hour): make league QUICK=1
+	@$(BIN)/python -m bench.league $(if $(QUICK),--quick)
 
 schemas: $(VENV)/.installed ## write schemas/generated anew from the declarations
 	@$(BIN)/python -m waterline.schemas.generate

@@ -45,15 +45,15 @@ class Contender(Struct):
         return {self.name: sum(t.user + t.system for t in times)}
 
 
-def install() -> Path:
-    """The environment's bin folder, made on first use (about a minute and 1.5 GB)."""
-    ready = VENV / ".installed"
-    if not ready.exists() or ready.read_text() != LOCK.read_text():
-        print(f"setting up {VENV} with Phoenix and MLflow", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-        subprocess.run([VENV / "bin/pip", "install", "--quiet", "--require-hashes", "-r", LOCK], check=True)
-        ready.write_text(LOCK.read_text())
-    return (VENV / "bin").absolute()
+def install(venv: Path = VENV, lock: Path = LOCK, holds: str = "Phoenix and MLflow") -> Path:
+    """The environment's bin folder, made on first use (about a minute and 1.5 GB for Phoenix and MLflow)."""
+    ready = venv / ".installed"
+    if not ready.exists() or ready.read_text() != lock.read_text():
+        print(f"setting up {venv} with {holds}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([venv / "bin/pip", "install", "--quiet", "--require-hashes", "-r", lock], check=True)
+        ready.write_text(lock.read_text())
+    return (venv / "bin").absolute()
 
 
 @contextmanager
