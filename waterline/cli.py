@@ -60,7 +60,9 @@ def _let_find_stack(command: Any) -> None:
     if isinstance(command, TyperGroup):
         for one in command.commands.values():
             _let_find_stack(one)
-    elif not any("--data-dir" in one.opts for one in command.params):
+    if isinstance(command, TyperGroup) and not command.invoke_without_command:
+        return
+    if not any("--data-dir" in one.opts for one in command.params):
         command.params.append(_data_dir())
 
 
