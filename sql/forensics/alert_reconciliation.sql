@@ -86,11 +86,11 @@ WITH
         ARRAY JOIN arrayDistinct(['', tool_name]) AS about
         WHERE kind = 'tool_call' AND agent != ''
         UNION ALL
-        SELECT 'escalation_rate', of_agent, '', replay, minute, true, decided_at, escalated, escalated_at
+        SELECT line.1, of_agent, '', replay, minute, line.2, line.3, line.4, line.5
         FROM decided
-        UNION ALL
-        SELECT 'override_rate', of_agent, '', replay, minute, reviewed, reviewed_at, overturned, overturned_at
-        FROM decided
+        ARRAY JOIN [
+            ('escalation_rate', true, decided_at, escalated, escalated_at),
+            ('override_rate', reviewed, reviewed_at, overturned, overturned_at)] AS line
     ),
     by_minute AS
     (

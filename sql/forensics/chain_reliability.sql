@@ -58,59 +58,47 @@ WITH
         FROM made
         GROUP BY agent, decision, step_name
     ),
-    steps AS
+    -- a decision's steps, and the whole of them as one more
+    together AS
     (
         SELECT
             agent,
-            step_name AS step,
-            count() AS decisions,
-            countIf(ok) AS succeeded,
-            sum(runs) AS runs,
-            sum(failed_runs) AS failed_runs,
-            succeeded / decisions AS p
+            groupArray((step_name, ok, runs, failed_runs)) AS steps,
+            arrayPushBack(steps, (
+                '(whole)',
+                toUInt8(arrayAll(one -> one.2 = 1, steps)),
+                arraySum(one -> one.3, steps),
+                arraySum(one -> one.4, steps))) AS lines
         FROM ended
-        GROUP BY agent, step_name
+        GROUP BY agent, decision
     ),
-    wholes AS
-    (
-        SELECT agent, count() AS decisions, countIf(all_ok) AS succeeded, sum(runs) AS runs, sum(failed_runs) AS failed_runs
-        FROM
-        (
-            SELECT agent, min(ok) AS all_ok, sum(runs) AS runs, sum(failed_runs) AS failed_runs FROM ended GROUP BY agent, decision
-        )
-        GROUP BY agent
-    ),
-    rows AS
+    counted AS
     (
         SELECT
-            agent, step, decisions, succeeded, runs, failed_runs,
-            p AS reliability,
-            1 - (1 - p) * (1 - {validator_catches:Float64}) AS with_validator
-        FROM steps
-        UNION ALL
-        SELECT
-            agent, '(whole)', decisions, succeeded, runs, failed_runs,
-            product,
-            validated
-        FROM wholes
-        INNER JOIN
-        (
-            SELECT agent, exp(sum(log(p))) AS product, exp(sum(log(1 - (1 - p) * (1 - {validator_catches:Float64})))) AS validated
-            FROM steps
-            GROUP BY agent
-        ) AS products USING (agent)
+            agent,
+            line.1 AS step,
+            count() AS decisions,
+            countIf(line.2 = 1) AS succeeded,
+            sum(line.3) AS runs,
+            sum(line.4) AS failed_runs,
+            succeeded / decisions AS p,
+            1 - (1 - p) * (1 - {validator_catches:Float64}) AS validated
+        FROM together
+        ARRAY JOIN lines AS line
+        GROUP BY agent, step
     )
 SELECT
     agent,
     step,
     decisions,
     succeeded,
-    round(succeeded / decisions, 4) AS share,
+    round(p, 4) AS share,
     wilson(succeeded, decisions, -z) AS low,
     wilson(succeeded, decisions, z) AS high,
-    round(reliability, 4) AS reliability,
-    round(with_validator, 4) AS with_validator,
+    round(if(step = '(whole)', exp(sumIf(log(p), step != '(whole)') OVER of_agent), p), 4) AS reliability,
+    round(if(step = '(whole)', exp(sumIf(log(validated), step != '(whole)') OVER of_agent), validated), 4) AS with_validator,
     runs,
     failed_runs
-FROM rows
+FROM counted
+WINDOW of_agent AS (PARTITION BY agent)
 ORDER BY agent, step = '(whole)', share, decisions DESC, step;

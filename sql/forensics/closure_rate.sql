@@ -52,46 +52,41 @@ WITH
         GROUP BY decision
         HAVING notEmpty(keys)
     ),
-    versions AS
+    made AS
     (
-        SELECT agent AS of_agent, if(artifact_id != '', artifact_id, agent_version) AS of_artifact, min(started_at) AS first_at
+        SELECT
+            decision_key, agent, task, outcome, overturned, started_at,
+            if(artifact_id != '', artifact_id, agent_version) AS artifact,
+            min(started_at) OVER (PARTITION BY agent, artifact) AS first_at
         FROM decisions
-        WHERE tenant = {tenant:String} AND of_artifact != ''
-        GROUP BY of_agent, of_artifact
+        WHERE tenant = {tenant:String} AND ({agent:String} = '' OR agent = {agent:String})
     ),
     cases AS
     (
         SELECT
-            decision_key, agent, task, arrayJoin(keys) AS key, started_at, corrected, corrected_at, of_artifact, first_at,
+            agent, task, arrayJoin(keys) AS key, artifact, first_at, started_at, corrected, corrected_at,
             overturned OR outcome = 'incorrect' OR (corrected AND outcome != 'correct') AS wrong,
             NOT wrong AND outcome = 'correct' AS right
-        FROM decisions
-        INNER JOIN marked ON marked.decision = decisions.decision_key
-        LEFT JOIN versions ON of_agent = agent AND of_artifact = if(artifact_id != '', artifact_id, agent_version)
-        WHERE tenant = {tenant:String}
-          AND ({agent:String} = '' OR agent = {agent:String})
-          AND started_at <= {at:DateTime64(6, 'UTC')}
+        FROM made
+        INNER JOIN marked ON marked.decision = made.decision_key
+        WHERE started_at <= {at:DateTime64(6, 'UTC')}
     ),
     corrections AS
     (
         SELECT
-            corrected.agent AS agent,
-            corrected.task AS task,
-            corrected.decision_key AS decision_key,
-            corrected.key AS key,
-            any(corrected.corrected_at) AS made_at,
+            agent,
+            task,
+            arrayJoin(groupArrayIf((corrected_at, first_at, artifact), corrected AND wrong)) AS correction,
+            groupArrayIf((started_at, first_at), right AND artifact != '') AS rights,
+            correction.1 AS made_at,
             made_at + toIntervalDay({within_days:UInt32}) AS until_then,
-            minIf(
-                mended.started_at,
-                corrected.of_artifact != '' AND mended.of_artifact != ''
-                    AND mended.started_at > corrected.corrected_at
-                    AND mended.started_at <= corrected.corrected_at + toIntervalDay({within_days:UInt32})
-                    AND mended.first_at > corrected.first_at) AS mended_at,
-            mended_at > made_at AS learnt
-        FROM (SELECT * FROM cases WHERE corrected AND wrong) AS corrected
-        LEFT JOIN (SELECT * FROM cases WHERE right) AS mended
-            ON mended.agent = corrected.agent AND mended.task = corrected.task AND mended.key = corrected.key
-        GROUP BY agent, task, decision_key, key
+            arrayFilter(
+                mended -> correction.3 != '' AND mended.1 > made_at AND mended.1 <= until_then AND mended.2 > correction.2,
+                rights) AS mended_by,
+            notEmpty(mended_by) AS learnt,
+            arrayMin(mended -> mended.1, mended_by) AS mended_at
+        FROM cases
+        GROUP BY agent, task, key
     )
 SELECT
     agent,

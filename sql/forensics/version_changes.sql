@@ -68,7 +68,7 @@ WITH
     ),
     calls AS
     (
-        SELECT agent, is_new, arraySort(groupArray(duration_ms)) AS durations
+        SELECT decision, groupArray(duration_ms) AS durations
         FROM
         (
             SELECT decision, event_id, duration_ms
@@ -76,9 +76,8 @@ WITH
             WHERE tenant = {tenant:String} AND belongs AND kind = 'model_call'
             ORDER BY kafka_partition, kafka_offset, frame_index
             LIMIT 1 BY event_id
-        ) AS made_calls
-        INNER JOIN chosen ON chosen.decision_key = made_calls.decision
-        GROUP BY agent, is_new
+        )
+        GROUP BY decision
     ),
     stats AS
     (
@@ -96,38 +95,42 @@ WITH
                 ('model_calls', average(count(), avg(model_calls), stddevSamp(model_calls))),
                 ('tool_calls', average(count(), avg(tool_calls), stddevSamp(tool_calls))),
                 ('resolution_ms_p50', quantile_of(arraySort(groupArray(resolution_ms)), 0.5)),
-                ('resolution_ms_p95', quantile_of(arraySort(groupArray(resolution_ms)), 0.95))
-            ] AS lines
+                ('resolution_ms_p95', quantile_of(arraySort(groupArray(resolution_ms)), 0.95)),
+                ('model_call_ms_p50', quantile_of(arraySort(groupArrayArray(durations)), 0.5)),
+                ('model_call_ms_p95', quantile_of(arraySort(groupArrayArray(durations)), 0.95))
+            ] AS measured
         FROM chosen
+        LEFT JOIN calls ON calls.decision = chosen.decision_key
         GROUP BY agent, is_new
     ),
     lines AS
     (
-        SELECT agent, is_new, old_one, new_one, arrayJoin(arrayEnumerate(lines)) AS place, lines[place] AS line
-        FROM stats
-        UNION ALL
         SELECT
-            agent, is_new, old_one, new_one, 10 + arrayJoin([1, 2]) AS place,
-            [
-                ('model_call_ms_p50', quantile_of(durations, 0.5)),
-                ('model_call_ms_p95', quantile_of(durations, 0.95))
-            ][place - 10] AS line
+            agent,
+            any(old_one) AS before,
+            any(new_one) AS after,
+            place,
+            any(measured[place].1) AS measure,
+            anyIf(measured[place].2, NOT is_new) AS old,
+            anyIf(measured[place].2, is_new) AS new
         FROM stats
-        INNER JOIN calls USING (agent, is_new)
+        ARRAY JOIN arrayEnumerate(measured) AS place
+        GROUP BY agent, place
+        HAVING uniqExact(is_new) = 2
     )
 SELECT
-    new.agent AS agent,
-    new.old_one AS before,
-    new.new_one AS after,
-    new.line.1 AS measure,
-    old.line.2.1 AS n_before,
-    old.line.2.2 AS value_before,
-    old.line.2.3 AS low_before,
-    old.line.2.4 AS high_before,
-    new.line.2.1 AS n_after,
-    new.line.2.2 AS value_after,
-    new.line.2.3 AS low_after,
-    new.line.2.4 AS high_after,
+    agent,
+    before,
+    after,
+    measure,
+    old.1 AS n_before,
+    old.2 AS value_before,
+    old.3 AS low_before,
+    old.4 AS high_before,
+    new.1 AS n_after,
+    new.2 AS value_after,
+    new.3 AS low_after,
+    new.4 AS high_after,
     value_after - value_before AS difference,
     difference - sqrt(pow(value_after - low_after, 2) + pow(high_before - value_before, 2)) AS difference_low,
     difference + sqrt(pow(high_after - value_after, 2) + pow(value_before - low_before, 2)) AS difference_high,
@@ -136,6 +139,5 @@ SELECT
         difference_low > 0, 'higher',
         difference_high < 0, 'lower',
         'no difference shown') AS verdict
-FROM (SELECT * FROM lines WHERE is_new) AS new
-INNER JOIN (SELECT * FROM lines WHERE NOT is_new) AS old ON old.agent = new.agent AND old.place = new.place
-ORDER BY agent, new.place;
+FROM lines
+ORDER BY agent, place;
