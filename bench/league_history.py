@@ -19,7 +19,7 @@ RUNS, LONGEST = 200, 30_000
 SHORT = (
     *(("gauss", 200), ("gauss", 500), ("gauss", 1_000), ("t3", 200)),
     *(("bern30", 200), ("bern30", 1_000), ("bern02", 2_000), ("bern02", 5_000)),
-    *(("ar5", 1_000), ("ar9", 2_000), ("ar9", 5_000)),
+    *(("ar5", 1_000), ("ar9", 4_000), ("ar9", 6_000)),
     *(("sine", 3 * DAY), ("sine", 7 * DAY), ("bsea30", 3 * DAY), ("bsea30", 7 * DAY), ("bsea02", 7 * DAY)),
 )
 """(stream, observations of history)"""

@@ -18,7 +18,7 @@ NUMBERS = 200
 """Fewest observations of a numeric stream."""
 RARER, TRUSTED = 20, 40
 """Zeros and ones that a binary stream needs of each to begin, and to have its silence trusted."""
-LONG, DEPENDENT = 100, 1.5
+LONG, DEPENDENT = 200, 1.5
 """Correlation times that a history must last, and the correlation time from which a season needs a longer one."""
 PERIODS, MANY_PERIODS = 3, 7
 RARE = 0.05
@@ -68,8 +68,8 @@ def fit(history: Array, times: Array, period: float, arl0: float, *, sides: int 
     `sides`: 1 or -1 if only a rise or a fall matters. A stream of zeros and ones is taken as binary."""
     if len(history) < 2 * RARER:
         return Insufficient(f"{len(history)} observations, at least {2 * RARER} are needed")
-    lasted = float(times.max() - times.min()) / period if period else 0.0
-    if period and lasted < PERIODS * (1 - 1 / len(history)):
+    lasted = float(times.max() - times.min()) / period * len(history) / (len(history) - 1) if period else 0.0
+    if period and lasted < PERIODS - 1e-9:
         return Insufficient(f"{lasted:.1f} periods, at least {PERIODS} are needed to see a season")
     binary = bool(np.isin(history, (0.0, 1.0)).all())
     seasonal = bool(period) and has_season(history, times, period)
@@ -77,7 +77,7 @@ def fit(history: Array, times: Array, period: float, arl0: float, *, sides: int 
     if isinstance(learned, Insufficient):
         return learned
     learned.inflation *= 1 + 1 / lasted if seasonal else 1
-    if seasonal and (learned.time > DEPENDENT or learned.rare) and lasted < MANY_PERIODS - 0.5:
+    if seasonal and (learned.time > DEPENDENT or learned.rare) and lasted < MANY_PERIODS - 1e-9:
         return Insufficient(f"a season with dependence or rare ones needs {MANY_PERIODS} periods")
     sizes = tuple(size for size in SIZES if len(history) * size**2 / learned.inflation >= SEEN)
     if not sizes:

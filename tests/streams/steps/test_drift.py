@@ -157,8 +157,8 @@ def test_after_an_alarm_it_learns_anew_and_says_so() -> None:
         (np.full(500, 3.0), 0, "all observations are equal"),
         ((np.arange(2_000) % 150 == 0) * 1.0, 0, "14 of the rarer outcome, at least 20"),
         (np.random.default_rng(1).normal(size=4_000), DAY, "2.8 periods, at least 3"),
-        (autoregressive(np.random.default_rng(1).normal(size=900), 0.9), 0, "correlation time, at least 100"),
-        (np.random.default_rng(1).normal(size=900).cumsum(), 0, "correlation time, at least 100"),
+        (autoregressive(np.random.default_rng(1).normal(size=900), 0.9), 0, "correlation time, at least 200"),
+        (np.random.default_rng(1).normal(size=900).cumsum(), 0, "correlation time, at least 200"),
         (drawn("season", 1, 6_000)[0] + 2 * autoregressive(np.random.default_rng(2).normal(size=6_000), 0.5), DAY, "needs 7"),
     ],
 )
