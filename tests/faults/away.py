@@ -15,7 +15,7 @@ from waterline.stack import Stack
 
 RATE = 1000.0
 """events a second"""
-BEFORE_S, AFTER_S = 3.0, 20.0
+BEFORE_S, AFTER_S = 3.0, 12.0
 """how long events are sent before the store goes away and after it came back"""
 EVENTS_OF_A_DECISION = 5.6
 BATCH = (50, 100, 150)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import jvm
 from waterline.schemas.settings import Settings
 from waterline.stack import addresses
 from waterline.stack.parts import PARTS
@@ -34,6 +35,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory, jars: None) -> Iterator[Shel
     (folder / ".venv").symlink_to(sys.prefix)
     settings, _ = addresses.settle(Settings(data_dir=folder / ".waterline"), PARTS, free=True)
     environment = addresses.inherited(addresses.environment(settings))
+    environment.pop(jvm.VARIABLE, None)  # a reader's broker starts as it does
 
     def run(script: str) -> str:
         script = script.replace(":4318", f":{settings.collector_port}")

@@ -17,7 +17,7 @@ from waterline.schemas.clients import kafka_config
 from waterline.schemas.settings import settings
 from waterline.schemas.topics import STORED
 
-GRACE_S = 5.0
+GRACE_S = 2.0
 LANES_SHOWN = 24
 
 

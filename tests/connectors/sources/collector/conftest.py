@@ -109,6 +109,8 @@ def start(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Star
 
     yield begin
     for running in children:
+        running.child.ask_to_end()
+    for running in children:
         running.client.close()
         running.child.stop()
 
