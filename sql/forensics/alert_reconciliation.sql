@@ -43,19 +43,20 @@ WITH
           AND window_from >= {since:DateTime64(6, 'UTC')}
           AND window_from < {until:DateTime64(6, 'UTC')}
     ),
-    raw AS
+    calls AS
     (
         SELECT
-            decision, event_id, ts, agent, clock, kind, status, kafka_offset, frame_index,
+            event_id, agent, clock, status,
             if(tool != '', tool, name) AS tool_name,
-            kind = 'escalation' OR escalation_reason != '' AS escalates,
-            review_verdict NOT IN ('', 'approve') AS overturns,
-            least(ts, latest) AS began,
-            least(ts + toIntervalMicrosecond(toInt64(round(duration_ms * 1000))), latest) AS ended,
-            if(clock = 'replay', ended, received_at) AS known_at,
-            received_at + toIntervalSecond({clock_skew_s:UInt32}) AS latest
-        FROM decision_events
-        WHERE tenant = {tenant:String} AND belongs
+            least(
+                ts + toIntervalMicrosecond(toInt64(round(duration_ms * 1000))),
+                received_at + toIntervalSecond({clock_skew_s:UInt32})) AS ended,
+            if(clock = 'replay', ended, received_at) AS known_at
+        FROM events
+        WHERE tenant = {tenant:String}
+          AND kind = 'tool_call'
+          AND agent != ''
+          AND agent IN (SELECT agent FROM said WHERE measure = 'tool_error_rate')
         ORDER BY kafka_partition, kafka_offset, frame_index
         LIMIT 1 BY event_id
     ),
@@ -72,7 +73,23 @@ WITH
             minIf(known_at, kind = 'review') AS reviewed_at,
             countIf(overturns) > 0 AS overturned,
             minIf(known_at, overturns) AS overturned_at
-        FROM raw
+        FROM
+        (
+            SELECT
+                decision, event_id, ts, agent, clock, kind, kafka_offset, frame_index,
+                kind = 'escalation' OR escalation_reason != '' AS escalates,
+                review_verdict NOT IN ('', 'approve') AS overturns,
+                received_at + toIntervalSecond({clock_skew_s:UInt32}) AS latest,
+                least(ts, latest) AS began,
+                if(clock = 'replay', least(ts + toIntervalMicrosecond(toInt64(round(duration_ms * 1000))), latest), received_at)
+                    AS known_at
+            FROM decision_events
+            WHERE tenant = {tenant:String}
+              AND belongs
+              AND (SELECT countIf(measure != 'tool_error_rate') FROM said) > 0
+            ORDER BY kafka_partition, kafka_offset, frame_index
+            LIMIT 1 BY event_id
+        )
         GROUP BY decision
     ),
     -- what is counted, in which minute, and since when it is known that it is one of the whole, and of the part
@@ -82,9 +99,8 @@ WITH
             'tool_error_rate' AS measure, agent, about AS tool, clock = 'replay' AS replay,
             intDiv(toUnixTimestamp(ended), 60) AS minute,
             true AS whole, known_at AS whole_at, status != 'ok' AS part, known_at AS part_at
-        FROM raw
+        FROM calls
         ARRAY JOIN arrayDistinct(['', tool_name]) AS about
-        WHERE kind = 'tool_call' AND agent != ''
         UNION ALL
         SELECT line.1, of_agent, '', replay, minute, line.2, line.3, line.4, line.5
         FROM decided
