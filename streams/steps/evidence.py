@@ -175,7 +175,7 @@ def statement(measure: Measure, series: Series, start: int, end: int) -> str:
         kind, name = _TOOL if measure.whole == "calls" else _MODEL
         where.append(f"kind = '{kind}'")
         if series.tool:
-            where.append(f"tool = {quoted(series.tool)}")
+            where.append(f"if(tool != '', tool, name) = {quoted(series.tool)}")
         where.append(f"{_END} >= {since} AND {_END} < {until}")
         return _CALLS.format(name=name, where=" AND ".join(where))
     where.append(f"started_at >= {since} AND started_at < {until}")
