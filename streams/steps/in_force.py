@@ -4,7 +4,7 @@ whose rule is gone.
 A window of a length that no rule wanted before is judged when it began after the new rules came: the first one may be half seen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from msgspec import Struct
@@ -53,6 +53,14 @@ def wanted(rules: Rules, before: Wanted | None, heard: tuple[int, int]) -> Wante
 def _next(heard: int, length: int) -> int:
     """The first window of which nothing can have come yet."""
     return ((heard + MARK_EVERY) // length + 1) * length if heard else 0
+
+
+def by_window(rules: Rules) -> Mapping[tuple[tuple[str, ...], int], Sequence[Rule]]:
+    """The rules that judge windows of a grouping and a length."""
+    found: dict[tuple[tuple[str, ...], int], list[Rule]] = {}
+    for rule in rules.rules:
+        found.setdefault((rule.by, rule.window_s * SECOND), []).append(rule)
+    return found
 
 
 def reach(rules: Rules) -> dict[int, int]:

@@ -16,6 +16,11 @@ def reading(windows: Windows, rule: Rule, key: WindowKey) -> Reading:
     return read(rule, panes(windows, rule, key), _baseline(windows, rule, key))
 
 
+def enough(windows: Windows, rule: Rule, key: WindowKey) -> bool:
+    """Whether there are the samples that the rule needs."""
+    return samples_of(MEASURE[rule.measure], panes(windows, rule, key)) >= rule.at_least
+
+
 def says(windows: Windows, rule: Rule, key: WindowKey) -> bool:
     """Whether there is anything in a window."""
     return any(not cell.empty for cell in panes(windows, rule, key))
@@ -23,6 +28,9 @@ def says(windows: Windows, rule: Rule, key: WindowKey) -> bool:
 
 def panes(windows: Windows, rule: Rule, key: WindowKey) -> list[Cell]:
     """Those of the window whose last one is `key`."""
+    if rule.panes == 1:
+        cell = windows.cells.get(key)
+        return [] if cell is None else [cell]
     return _found(windows, key, key.length, (key.start - n * key.length for n in range(rule.panes)))
 
 

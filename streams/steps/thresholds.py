@@ -9,7 +9,7 @@ threshold by more than chance (evidence.sure). What comes late changes its windo
 A decision counts in the window of its start, a call in that of its end (to the minute).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -21,10 +21,10 @@ from waterline.streams.steps.alarm import REST, START, Alarm, Point, step, walk
 from waterline.streams.steps.entry import nano
 from waterline.streams.steps.evidence import Reading, sure, transition
 from waterline.streams.steps.fold import Changes, Out
-from waterline.streams.steps.in_force import InForce, Wanted, ended, lost, reach, wanted
+from waterline.streams.steps.in_force import InForce, Wanted, by_window, ended, lost, reach, wanted
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import SECOND
-from waterline.streams.steps.readings import panes, reading, says
+from waterline.streams.steps.readings import enough, panes, reading, says
 from waterline.streams.steps.rules import AGENT, AGENT_TOOL, Rule, RuleBook, Rules
 from waterline.streams.steps.sketch import merge
 from waterline.streams.steps.tally import MINUTE
@@ -57,6 +57,7 @@ class Thresholds:
         self._marked = False
         self.rules = Rules("", ())
         self.wanted: Wanted | None = None
+        self._of: Mapping[tuple[tuple[str, ...], int], Sequence[Rule]] = {}
         self._renewed = False
 
     # state
@@ -165,6 +166,7 @@ class Thresholds:
             heard = (self.clocks[0].heard, self.clocks[1].heard)
             self.wanted = wanted(self.rules, self.wanted, heard)
             self.windows.reach = reach(self.rules)
+            self._of = by_window(self.rules)
             if before != self.rules:
                 self._renewed = True
                 self._end(lost(before, self.rules))
@@ -185,9 +187,8 @@ class Thresholds:
                 self.windows.drop(key)
                 self.corrected.discard(key)
 
-    def _rules(self, key: WindowKey) -> Iterator[Rule]:
-        by = AGENT_TOOL if key.series.tool else AGENT
-        return (rule for rule in self.rules.rules if rule.window_s * SECOND == key.length and rule.by == by)
+    def _rules(self, key: WindowKey) -> Sequence[Rule]:
+        return self._of.get((AGENT_TOOL if key.series.tool else AGENT, key.length), ())
 
     # time
 
@@ -276,6 +277,8 @@ class Thresholds:
             for rule in self._rules(key):
                 alarm = self.alarms.get((rule.name, key.series))
                 if rule.for_windows > 1 or (alarm is not None and alarm.told is AlertState.FIRING):
+                    continue
+                if not enough(self.windows, rule, key):
                     continue
                 soon = reading(self.windows, rule, key)
                 if sure(rule, panes(self.windows, rule, key), soon):
