@@ -198,8 +198,8 @@ def recorded_as(airline: Folded, tenant: str) -> list[AlertTransition]:
 
 
 def mixed(seed: int, replay: bool, late_by: int) -> Folded:
-    """Four hours of one agent's calls, some without a tool's name, some by a clock that runs ahead. Each is a decision, of which
-    some are escalated and reviewed. With `late_by`, one in ten comes up to so many minutes late."""
+    """Four hours of one agent's calls, some of a tool that is named otherwise or not at all, some by a clock that runs ahead.
+    Each is a decision, of which some are escalated and reviewed. With `late_by`, one in ten comes so many minutes late or less."""
     rnd, folded, held = random.Random(seed), Folded(), list[tuple[int, Event]]()
     clock = Clock.REPLAY if replay else Clock.SOURCE
     for minute in range(240):
@@ -207,6 +207,7 @@ def mixed(seed: int, replay: bool, late_by: int) -> Folded:
         for n in range(rnd.randrange(12)):
             key, at = f"{minute}-{n}", minute * MINUTE + timedelta(seconds=rnd.randrange(60))
             told: dict[str, Any] = {"clock": clock, "tenant": f"mixed-{seed}", "tool": rnd.choice(["a", "b", ""])}
+            told["name"] = rnd.choice(["", "c"])
             told["status"] = Status.ERROR if rnd.random() < (0.15 if bad else 0.01) else Status.OK
             told["escalation_reason"] = "limit" if rnd.random() < (0.4 if bad else 0.1) else ""
             told["duration_ms"] = float(rnd.randrange(3000))
@@ -215,7 +216,7 @@ def mixed(seed: int, replay: bool, late_by: int) -> Folded:
             received = NOON + (due + 1) * MINUTE
             held.append((due, event("x", key, Kind.TOOL_CALL, at + ahead, received_at=received, **told)))
             if told["escalation_reason"] and rnd.random() < 0.5:
-                verdict = Verdict.OVERRIDE if rnd.random() < 0.3 else Verdict.APPROVE
+                verdict = Verdict.OVERRIDE if rnd.random() < 0.5 else Verdict.APPROVE
                 given = {"clock": clock, "tenant": told["tenant"], "received_at": received, "review_verdict": verdict}
                 held.append((due, event("x", key, Kind.REVIEW, at + ahead, **given)))
         sent = [one for due, one in held if due <= minute]
@@ -226,12 +227,19 @@ def mixed(seed: int, replay: bool, late_by: int) -> Folded:
 
 
 @pytest.mark.parametrize(("seed", "replay"), [(1, True), (2, False)])
-def test_10b_in_time_what_was_said_is_exactly_what_the_events_say(ask: Ask, store: Store, seed: int, replay: bool) -> None:
+def test_10b_in_time_what_was_said_is_exactly_what_the_events_say(
+    ask: Ask, store: Store, reader: Client, seed: int, replay: bool
+) -> None:
     folded = mixed(seed, replay, 0)
     assert {told.rule for told in folded.transitions} >= {"errors", "errors_by_tool", "escalated", "overridden"}
     assert any(told.provisional for told in folded.transitions) is not replay
     folded.store(store, next(OFFSETS))
     assert ask("alert_reconciliation", tenant=f"mixed-{seed}", strict="1") == []
+    if replay:
+        counted = [told for told in folded.transitions if told.measure == "tool_error_rate"]
+        assert any(told.group.get("tool") == "c" and told.samples for told in counted)
+        for told in counted:
+            assert len(reader.query(told.sql).result_rows) == told.samples
 
 
 @pytest.mark.parametrize("seed", [3, 4])
