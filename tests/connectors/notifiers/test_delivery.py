@@ -87,3 +87,17 @@ def test_without_receipts_a_restart_tells_again(world: World, receiver: Receiver
     world.notifier(without="receipts")
     wait(world.done, "not committed")
     assert len(receiver.accepted) >= len(alerts) + written
+
+
+def test_two_share_the_work_and_hand_it_over_without_a_copy(world: World, receiver: Receiver) -> None:
+    world.routes(HOOK, HOOK=receiver.url, SECRET="s")
+    alerts = [transition(number, f"agent-{agent}") for number in range(1, 5) for agent in range(30)]
+    first = world.notifier()
+    world.send(*alerts[:40])
+    second = world.notifier(notifier_instance="two", wait_ready=False)
+    world.send(*alerts[40:80])
+    wait(second.ready, "the second gets its share")
+    first.stop()
+    world.send(*alerts[80:])
+    wait(world.done, "the second takes over what the first had", 60)
+    assert sorted(message.key for message in receiver.accepted) == keys(alerts)
