@@ -129,7 +129,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Cell]], header: bool = T
     """Long cells are folded, never cut: an id that cannot be copied is of no use."""
     table = Table(show_header=header, box=None, padding=(0, PADDING, 0, 0))
     for place, name in enumerate(head):
-        table.add_column(name, overflow="fold", no_wrap=bool(rows) and bool(TIME.fullmatch(str(rows[0][place]))))
+        table.add_column(name, overflow="fold", no_wrap=header and bool(rows) and bool(TIME.fullmatch(str(rows[0][place]))))
     for row in rows:
         table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
     return table

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import termios
+from datetime import UTC, datetime
 from io import StringIO
 
 from rich.console import Console
@@ -46,6 +47,16 @@ def test_rows_that_do_not_fit_stand_upright() -> None:
 
 def test_into_a_file_it_is_always_a_table() -> None:
     assert shown(40, terminal=False)[0].split() == ["decision", "agent", "cost"]
+
+
+def test_few_rows_that_are_wide_keep_their_names_whatever_comes_first() -> None:
+    """A row that begins with a time and holds a long statement."""
+    row: dict[str, object] = {"at": datetime(2026, 11, 20, 9, tzinfo=UTC)} | {f"column_{n}": n for n in range(12)}
+    row["sql"] = "SELECT 1 " * 60
+    out = StringIO()
+    show.print_rows(Console(file=out, width=show.NO_TERMINAL), list(row), [row])
+    lines = out.getvalue().splitlines()
+    assert [line.split()[0] for line in lines[: len(row)]] == list(row)
 
 
 def on_a_terminal(columns: int, *arguments: str) -> str:
