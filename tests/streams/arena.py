@@ -89,8 +89,9 @@ class Arena:
         self.sent = 0
 
     def open_transaction(self) -> Producer:
-        """Someone's transaction on every partition of the events, that is not ended."""
-        ghost = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": f"{self.topics.prefix}-ghost"})
+        """Someone's transaction on every partition of the events, that is not ended, nor by the broker for a while."""
+        mine = {"transactional.id": f"{self.topics.prefix}-ghost", "transaction.timeout.ms": 600_000}
+        ghost = Producer({"bootstrap.servers": self.bootstrap, **mine})
         ghost.init_transactions(10)
         ghost.begin_transaction()
         for partition in range(self.partitions):

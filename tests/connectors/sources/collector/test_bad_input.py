@@ -68,7 +68,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(small: Running) -> None:
     began = time.monotonic()
     answer = small.post("/v1/traces", packed, PROTOBUF, content_encoding="gzip")
     assert told(answer) == (413, f"too_large: the body inflates to more than {LIMIT} bytes, the limit is {LIMIT}")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_a_body_without_a_length_is_counted_as_it_comes(small: Running) -> None:

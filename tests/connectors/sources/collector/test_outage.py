@@ -47,8 +47,8 @@ def test_kafka_is_killed_and_comes_back(own_stack: Stack, start: Start) -> None:
     late = post(own, "during")
     assert (late.status_code, late.json()["error"], late.headers["retry-after"]) == (503, "kafka_unavailable", "1")
     own.until_it_says("Kafka has not confirmed a frame for")
-    at_once = post(own, "refused")
-    assert (at_once.status_code, at_once.elapsed.total_seconds() < 1) == (503, True)
+    at_once = post(own, "refused")  # rather than after the deadline of 4 seconds
+    assert (at_once.status_code, at_once.elapsed.total_seconds() < 3) == (503, True)
     filling.join()
     assert {answer.status_code for answer in answers} == {503}
     assert {answer.json()["error"] for answer in answers} == {"overloaded", "kafka_unavailable"}
