@@ -2,8 +2,11 @@
 
 import faulthandler
 import logging
+import os
 import signal
+import threading
 import time
+import traceback
 
 import structlog
 from setproctitle import setproctitle
@@ -12,6 +15,12 @@ from waterline.connectors.notifiers.health import Health
 from waterline.connectors.notifiers.notifier import STALE_S, Fenced, Notifier
 from waterline.schemas.errors import Permanent
 from waterline.schemas.settings import settings
+
+
+def _die(what: threading.ExceptHookArgs) -> None:
+    """A thread that ended by a bug would leave its channel without a sender, in silence; a new process has it again."""
+    traceback.print_exception(what.exc_type, what.exc_value, what.exc_traceback)
+    os._exit(1)
 
 
 def main() -> None:
@@ -26,6 +35,7 @@ def main() -> None:
         raise SystemExit(f"notifier: {error.reason}") from error
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: notifier.stop.set())
+    threading.excepthook = _die
     host, port = config.health_host, config.notifier_metrics_port
     try:
         health = Health(port, lambda: time.monotonic() - notifier.turned < STALE_S, notifier.unready, notifier.meters, host)

@@ -1,6 +1,7 @@
 """From a channel of the file to one that sends. Secrets are read here, from the environment, and nowhere else."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from waterline.connectors.notifiers.contract import Channel
 from waterline.connectors.notifiers.pagerduty import PagerDuty
@@ -8,6 +9,13 @@ from waterline.connectors.notifiers.routes import Kind, Routes, Secret, Spec
 from waterline.connectors.notifiers.slack import SlackBot, SlackWebhook
 from waterline.connectors.notifiers.webhook import Webhook
 from waterline.schemas.errors import ErrorCode, Permanent
+
+URLS = {"url", "api_url", "webhook"}
+
+
+def is_url(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def missing(spec: Spec, environment: Mapping[str, str]) -> list[str]:
@@ -23,6 +31,11 @@ def build(spec: Spec, routes: Routes, environment: Mapping[str, str]) -> Channel
     given = {
         name: environment[value.variable].strip() if isinstance(value, Secret) else value for name, value in spec.options.items()
     }
+    for name in URLS & given.keys():
+        if not is_url(given[name]):
+            value = spec.options[name]
+            place = value.variable if isinstance(value, Secret) else name
+            raise Permanent(ErrorCode.INVALID_PARAMETER, f"channel {spec.name}: {place} is no URL with http:// or https://")
     if spec.kind is Kind.PAGERDUTY:
         return PagerDuty(**given, timeout_s=spec.timeout_s, external_url=routes.external_url, decision_url=routes.decision_url)
     if spec.kind is Kind.WEBHOOK:

@@ -68,8 +68,8 @@ class Dispatcher:
         return sum(lane.waiting for lane in self.lanes.values())
 
     @property
-    def at_work(self) -> int:
-        return sum(lane.at_work for lane in self.lanes.values())
+    def finishing(self) -> bool:
+        return any(lane.finishing for lane in self.lanes.values())
 
     def close(self, patience_s: float) -> None:
         """Begins nothing more and waits for what is under way."""

@@ -32,7 +32,7 @@ class Poster:
                     if len(told) >= READ_LIMIT or time.monotonic() > latest:
                         break
         except httpx.InvalidURL as error:
-            raise Refused(0, f"{type(error).__name__}: {error}") from error
+            raise Refused(0, type(error).__name__) from error
         except httpx.HTTPError as error:
             raise Unavailable(0, f"{type(error).__name__}: {error}") from error
         text = told[:READ_LIMIT].decode(answer.encoding or "utf-8", "replace")

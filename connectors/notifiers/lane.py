@@ -10,6 +10,7 @@ import heapq
 import math
 import random
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Condition, Thread
@@ -86,7 +87,7 @@ class Lane:
         self.failures = 0
         self.failing_since = 0.0
         self.waiting = 0
-        self.at_work = 0
+        self._flying: dict[Key, list[Job]] = {}
         self._owner = owner
         self._buckets: dict[Key, _Bucket] = {}
         self._heap: list[tuple[float, int, Key]] = []
@@ -108,6 +109,12 @@ class Lane:
             bucket.jobs.append(job)
             self.waiting += 1
             self._changed.notify()
+
+    @property
+    def finishing(self) -> bool:
+        """Whether something is under way for a partition that is being given up."""
+        with self._changed:
+            return any(job.dropped for jobs in self._flying.values() for job in jobs)
 
     def stop(self) -> None:
         """Nothing more is begun."""
@@ -139,7 +146,7 @@ class Lane:
         while (found := self._next()) is not None:
             self._send(*found)
             with self._changed:
-                self.at_work -= 1
+                del self._flying[found[0]]
                 self._changed.notify_all()
         if jobs := self.rest():
             self._owner.left(self, jobs)
@@ -150,7 +157,7 @@ class Lane:
             while not self._stopped:
                 now = time.monotonic()
                 due = max(self._free_at, self._heap[0][0]) if self._heap else None
-                if due is not None and self.failures >= PATIENCE and self.at_work:
+                if due is not None and self.failures >= PATIENCE and self._flying:
                     due = math.inf  # one at a time finds out whether the channel is back
                 if due is None or due > now:
                     self._changed.wait(None if due in (None, math.inf) else due - now)
@@ -164,7 +171,7 @@ class Lane:
                 jobs = [bucket.jobs.popleft() for _ in range(many)]
                 if self.spec.per_second:
                     self._free_at = now + 1 / self.spec.per_second
-                self.at_work += 1
+                self._flying[key] = jobs
                 return key, bucket, jobs
         return None
 
@@ -223,8 +230,10 @@ class Lane:
         except (Refused, Unavailable):
             raise
         except Exception as bug:
-            log.exception("a channel failed in a way it does not know", channel=self.spec.name, key=notice.key)
-            raise Refused(0, f"bug: {type(bug).__name__}: {bug}") from bug
+            # neither message nor locals: both may hold a secret, and reasons are stored
+            name, where = type(bug).__name__, "".join(traceback.format_tb(bug.__traceback__))
+            log.critical("a channel failed in a way it does not know", channel=self.spec.name, bug=name, where=where)
+            raise Refused(0, f"bug: {name}, see the log of the notifier") from bug
 
     def _settle(self, jobs: int) -> None:
         with self._changed:

@@ -183,7 +183,7 @@ class Notifier:
         for one in partitions:
             if way := self._ways.get(one.partition):
                 way.dropped = True
-        self._wait_until(lambda: not self._dispatcher.at_work, DRAIN_S)
+        self._wait_until(lambda: not self._dispatcher.finishing, DRAIN_S)
         self._writer.flush(DRAIN_S)
         self._commit(wait=True)
         consumer.incremental_unassign(partitions)

@@ -76,8 +76,8 @@ def _reach(call: Callable[[], Found]) -> Found:
         raise Unavailable(0, f"{type(error).__name__}: {error}") from error
     except SlackApiError:
         raise
-    except SlackClientError as error:
-        raise Refused(0, f"{type(error).__name__}: {error}") from error
+    except SlackClientError as error:  # its words may hold the URL, which is the secret
+        raise Refused(0, type(error).__name__) from error
 
 
 def _judged(error: SlackApiError) -> Refused | Unavailable:

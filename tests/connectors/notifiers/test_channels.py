@@ -1,7 +1,9 @@
 """Each channel under the contract, and what only it does."""
 
 import json
+import socket
 import threading
+import time
 from contextlib import closing
 from typing import Any
 
@@ -174,6 +176,30 @@ class TestWebhook(NotifierContract):
         with pytest.raises(Refused):
             self.send(channel)
         assert len(receiver.messages) == 1
+
+    def test_an_answer_that_never_ends_is_left(self) -> None:
+        """Each read is quick; all of them together are not."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            over = threading.Event()
+
+            def drip() -> None:
+                connection, _ = server.accept()
+                with connection:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                    while not over.wait(0.1):
+                        try:
+                            connection.sendall(b"x")
+                        except OSError:
+                            return
+
+            thread = threading.Thread(target=drip)
+            thread.start()
+            began = time.monotonic()
+            with closing(self.make(f"http://127.0.0.1:{server.getsockname()[1]}")) as mine:
+                assert mine.send(Notice([transition(1)])).status == 200
+            assert time.monotonic() - began < TIMEOUT_S + 1
+            over.set()
+            thread.join()
 
     def test_many_threads_share_it(self, channel: Channel, receiver: Receiver) -> None:
         threads = [threading.Thread(target=self.send, args=(channel, transition(1, f"a{number}"))) for number in range(16)]

@@ -128,17 +128,21 @@ def test_order_holds_within_an_alert_while_others_pass(bench: Bench) -> None:
     assert times[2] - times[1] > 0.35
 
 
-def test_a_bug_is_a_refusal_and_ends_nothing(bench: Bench) -> None:
+def test_a_bug_is_a_refusal_and_ends_nothing(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     def answer(notice: Notice) -> Receipt:
         if notice.alert.transition == 1:
-            raise ZeroDivisionError("oops")
+            words = "https://a.secret"
+            raise ZeroDivisionError(words)
         return Receipt(200)
 
     bench.channel.answer = answer
     lane = bench.lane()
     bench.put(lane, 1, 2)
     wait(lambda: len(bench.owner.outcomes) == 2, "goes on")
-    assert bench.owner.outcomes == ["refused: bug: ZeroDivisionError: oops", "delivered"]
+    assert bench.owner.outcomes == ["refused: bug: ZeroDivisionError, see the log of the notifier", "delivered"]
+    logged = capsys.readouterr().out
+    assert "test_lane.py" in logged
+    assert "a.secret" not in logged
 
 
 def test_one_request_finds_out_whether_a_channel_is_back(bench: Bench) -> None:

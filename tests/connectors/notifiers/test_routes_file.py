@@ -148,6 +148,9 @@ def test_channels_are_built_with_what_the_environment_holds() -> None:
     assert missing(routes.channels["ops"], {"OPS": ""}) == ["OPS"]
     with pytest.raises(Permanent, match="channel ops: set OPS in the environment"):
         build(routes.channels["ops"], routes, {})
+    with pytest.raises(Permanent, match="channel ops: OPS is no URL") as told:
+        build(routes.channels["ops"], routes, {"OPS": "hunter2"})
+    assert "hunter2" not in told.value.reason
 
 
 def test_without_a_file_nobody_is_told() -> None:
