@@ -62,7 +62,8 @@ def told(message: Message) -> Iterator[tuple[str, str, str]]:
     for alert in message.body.get("alerts", []):
         fires = alert.get("status") == "firing"
         when = str(alert.get("startsAt" if fires else "endsAt", ""))
-        yield when, "firing" if fires else "resolved", str(alert.get("annotations", {}).get("summary", ""))
+        text = str(alert.get("annotations", {}).get("summary", ""))
+        yield when, "firing" if fires else "resolved", text.partition(" - ")[2] or text
 
 
 def unlike(client: Client) -> int:
