@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,9 @@ import httpx
 import pytest
 from msgspec import Struct
 
+from waterline import show
+from waterline.connectors.stores.clickhouse import questions
+from waterline.connectors.stores.clickhouse.client import connect
 from waterline.schemas.settings import Settings
 from waterline.stack import Stack
 from waterline.streams import rules_file
@@ -50,9 +54,11 @@ class Pipeline(Struct):
         return run.stdout
 
     def ask(self, question: str, **parameters: object) -> list[dict[str, Any]]:
-        given = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
-        answer = json.loads(self.waterline("ask", question, *given, "--json"))
-        return list(answer["rows"] if isinstance(answer, dict) else answer)
+        """The rows of `waterline ask QUESTION --json`, without the half second that the command takes to start."""
+        asked = questions.find(question, questions.load())
+        with closing(connect(self.stack.settings)) as client:
+            answer = questions.ask(client, asked, {name: str(value) for name, value in parameters.items()})
+        return list(json.loads(show.as_json(answer.rows)))
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         parameters = {"database": self.stack.settings.clickhouse_database, "query": f"{sql} FORMAT JSONEachRow"}
