@@ -26,6 +26,8 @@ NOTICE = timedelta(seconds=60)
 TIMEOUT_S = 30.0
 POLL_S = 0.05
 """`consume` waits this long for a full batch, even when it has some messages"""
+WAIT_MS = 100
+"""how long the broker holds back that a partition is at its end"""
 
 _decode = msgspec.json.Decoder(PriceVersion).decode
 _encode = msgspec.json.Encoder().encode
@@ -55,7 +57,7 @@ class Feed:
 
     def __init__(self, settings: Settings, topic: str = PRICE_VERSIONS.name) -> None:
         self._topic = topic
-        config = {"group.id": "prices", "enable.auto.commit": False, "enable.partition.eof": True}
+        config = {"group.id": "prices", "enable.auto.commit": False, "enable.partition.eof": True, "fetch.wait.max.ms": WAIT_MS}
         self._consumer = Consumer({**kafka_config(settings), **config, "isolation.level": "read_committed"})
         self._behind: set[int] = set()
 
