@@ -56,6 +56,7 @@ REQUIRED = ("rule", "measure", "window", "above")
 NOT_FOR: Mapping[How, tuple[str, ...]] = {
     How.SILENCE: ("every", "at_least", "clear_at", "for", "hold"),
     How.DECISION: ("window", "every", "for", "hold"),
+    How.ACCURACY: ("window", "every", "clear_at", "for", "hold"),
 }
 """fields without a meaning for measures that are not drawn from windows"""
 ALSO = {

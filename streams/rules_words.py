@@ -25,6 +25,7 @@ PASTS: Mapping[How, Sequence[Baseline]] = {
     How.QUANTILE: (Baseline.DAYS, Baseline.HOURS),
     How.SILENCE: (),
     How.DECISION: (Baseline.TASK,),
+    How.ACCURACY: (),
 }
 """what a measure can be compared with"""
 _TIME = re.compile(r"(\d{1,9})([smhd])")

@@ -6,6 +6,7 @@ Its parts share no state; each owns the state keys that begin with its `prefix`.
 from waterline.schemas.facts import GroupInput, Mark
 from waterline.schemas.frames import Frame
 from waterline.streams.steps.budget import Budgets
+from waterline.streams.steps.drops import Drops
 from waterline.streams.steps.expected import Expected
 from waterline.streams.steps.fold import Changes, Cold, Position
 from waterline.streams.steps.limits import Limits
@@ -24,11 +25,12 @@ class GroupsFold:
         self.budgets = Budgets(rules)
         self.silence = Silence(rules)
         self.outliers = Outliers(limits, rules)
+        self.drops = Drops(rules)
 
     def load(self, key: bytes, value: bytes) -> bool:
         if key.startswith(self.expected.prefix):
             return self.expected.load(key, value)
-        for part in (self.budgets, self.silence, self.outliers):
+        for part in (self.budgets, self.silence, self.outliers, self.drops):
             if key.startswith(part.prefix):
                 return part.load(value)
         return self.thresholds.load(key, value)
@@ -44,6 +46,7 @@ class GroupsFold:
                 if given.calls is None:
                     self.expected.take(given)
                     self.outliers.take(given, self.thresholds.clocks[_replay(given)].heard)
+                    self.drops.take(given)
                 self.silence.take(given)
                 self.thresholds.take(given)
 
@@ -52,6 +55,7 @@ class GroupsFold:
         self.thresholds.take(given)
         now = self.thresholds.clocks[mark.replay].watermark
         self.outliers.advance(mark.replay, now)
+        self.drops.advance(mark.replay, now)
         if not mark.replay:
             self.silence.advance(now)
 
@@ -62,6 +66,7 @@ class GroupsFold:
         self.budgets.drain(changes)
         self.silence.drain(changes)
         self.outliers.drain(changes)
+        self.drops.drain(changes)
         return changes
 
 

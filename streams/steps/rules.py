@@ -15,16 +15,18 @@ from waterline.schemas.control import Period, Scope
 
 class How(StrEnum):
     """How a value comes from a window's cell: `part / whole`, the sum of `part`, or a quantile of the durations of calls. Not
-    from windows come how long an agent is silent (silence.py), and what a single decision takes (outliers.py)."""
+    from windows come how long an agent is silent (silence.py), what a single decision takes (outliers.py), and how an
+    agent's accuracy falls (drops.py)."""
 
     RATIO = "ratio"
     SUM = "sum"
     QUANTILE = "quantile"
     SILENCE = "silence"
     DECISION = "decision"
+    ACCURACY = "accuracy"
 
 
-APART = frozenset({How.SILENCE, How.DECISION})
+APART = frozenset({How.SILENCE, How.DECISION, How.ACCURACY})
 
 
 class Measure(Struct, frozen=True):
@@ -62,6 +64,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("unpriced_calls", "model calls without a price", How.SUM, "count", "unpriced", "decisions"),
     Measure("model_latency_p95", "95th percentile of model calls", How.QUANTILE, "ms", "model_ms", "model_calls", q=0.95),
     Measure("silence", "time since an agent was heard that spoke every minute of the window", How.SILENCE, "s", "", "minutes"),
+    Measure("accuracy_drop", "points of accuracy at a task that an agent lost", How.ACCURACY, "ratio", "", "labels"),
     Measure("decision_tokens", "tokens of one decision", How.DECISION, "tokens", "tokens", "decisions"),
 )
 MEASURE = {measure.name: measure for measure in MEASURES}

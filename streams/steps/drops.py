@@ -1,0 +1,213 @@
+"""Tasks at which an agent has become worse (M2, rules of measure `accuracy_drop`). A part of the fold of stage `groups`.
+
+A label is the outcome of a decision, and counts in the hour of its start, however late it comes (accuracy.py). A task is judged
+when its time has come to a full hour: by all that was labelled up to there, in the order in which the decisions began.
+"""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+import msgspec
+from msgspec import Struct
+
+from waterline.schemas.alerts import AlertState, AlertTransition, alert_id
+from waterline.schemas.events import Clock, Outcome
+from waterline.schemas.facts import GroupInput, Standing
+from waterline.schemas.identity import SEPARATOR
+from waterline.schemas.topics import ALERT_TRANSITIONS
+from waterline.streams.steps.accuracy import Accuracy, AccuracyState, AccuracyVerdict, AccuracyWatch, Judgement
+from waterline.streams.steps.entry import NANO
+from waterline.streams.steps.evidence import quoted, show
+from waterline.streams.steps.fold import Changes, Out
+from waterline.streams.steps.moment import DAY, HOUR, instant
+from waterline.streams.steps.rules import How, Rule, RuleBook
+
+STATES = {
+    AccuracyVerdict.OK: AlertState.OK,
+    AccuracyVerdict.INSUFFICIENT: AlertState.INSUFFICIENT,
+    AccuracyVerdict.DROP: AlertState.FIRING,
+}
+RIGHT = {Outcome.CORRECT: True, Outcome.INCORRECT: False}
+_encode = msgspec.msgpack.Encoder().encode
+_fact = msgspec.json.Encoder().encode
+
+
+class Followed(Struct, array_like=True):
+    """One task under one rule. `waiting`: (start, decision, correct) of labels that were not judged yet; `hour` the last one
+    that was, since 1970."""
+
+    tenant: str
+    agent: str
+    task: str
+    replay: bool
+    rule: str
+    state: AccuracyState
+    waiting: list[tuple[int, str, bool]] = []
+    hour: int = 0
+    told: AlertState = AlertState.OK
+    transition: int = 0
+    opened_at: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        return SEPARATOR.join((self.rule, self.tenant, self.agent, self.task, "r" if self.replay else "")).encode()
+
+
+_decode = msgspec.msgpack.Decoder(Followed).decode
+
+
+class Drops:
+    prefix = b"c"
+
+    def __init__(self, rules: RuleBook) -> None:
+        self.book = rules
+        self.followed: dict[bytes, tuple[Followed, Accuracy]] = {}
+        self.touched: set[bytes] = set()
+        self.outs: list[Out] = []
+
+    def load(self, value: bytes) -> bool:
+        followed = _decode(value)
+        rule = self._rule(followed.rule)
+        watch = watch_of(rule) if rule is not None else AccuracyWatch()
+        self.followed[followed.key] = followed, Accuracy(watch, followed.state)
+        return True
+
+    def _rule(self, name: str) -> Rule | None:
+        return next((rule for rule in self.book.now.apart if rule.name == name and rule.how is How.ACCURACY), None)
+
+    def take(self, given: GroupInput) -> None:
+        for rule in self.book.now.apart:
+            if rule.how is How.ACCURACY:
+                self._label(rule, given)
+
+    def _label(self, rule: Rule, given: GroupInput) -> None:
+        now, before = _right(given.now), _right(given.previous)
+        if now == before:
+            return
+        standing = given.now or given.previous
+        assert standing is not None
+        followed, accuracy = self._open(rule, given.tenant, standing)
+        self.touched.add(followed.key)
+        waiting = [one for one in followed.waiting if one[1] != given.decision_key]
+        if before is not None and len(waiting) == len(followed.waiting):
+            accuracy.relabelled(standing.at, before, now)
+        elif now is not None:
+            waiting.append((standing.at, given.decision_key, now))
+        followed.waiting = waiting
+
+    def _open(self, rule: Rule, tenant: str, standing: Standing) -> tuple[Followed, Accuracy]:
+        told = standing.contribution
+        followed = Followed(tenant, told.agent, told.task, standing.replay, rule.name, AccuracyState(), waiting=[])
+        found = self.followed.get(followed.key)
+        if found is None:
+            found = self.followed[followed.key] = followed, Accuracy(watch_of(rule), followed.state)
+        return found
+
+    def advance(self, replay: bool, now: int) -> None:
+        """Time of one kind has come to `now`, microseconds."""
+        hour = now // HOUR
+        for key, (followed, accuracy) in self.followed.items():
+            rule = self._rule(followed.rule)
+            if followed.replay is replay and hour > followed.hour and rule is not None:
+                self._judge(rule, followed, accuracy, hour)
+                self.touched.add(key)
+
+    def _judge(self, rule: Rule, followed: Followed, accuracy: Accuracy, hour: int) -> None:
+        """One word for each hour that brought labels, and one for now. Decisions of the hour at hand wait."""
+        ready = sorted(one for one in followed.waiting if one[0] // HOUR < hour)
+        followed.waiting = [one for one in followed.waiting if one[0] // HOUR >= hour]
+        while ready:
+            until = max(ready[0][0] // HOUR + 1, followed.hour)
+            count = sum(one[0] // HOUR < until for one in ready)
+            for at, _, correct in ready[:count]:
+                accuracy.labelled(at, correct)
+            ready = ready[count:]
+            self._say(rule, followed, accuracy.judge(until * HOUR), until)
+        if followed.hour < hour:
+            self._say(rule, followed, accuracy.judge(hour * HOUR), hour)
+
+    def _say(self, rule: Rule, followed: Followed, judgement: Judgement, hour: int) -> None:
+        followed.hour = hour
+        state = STATES[judgement.verdict]
+        if followed.told is AlertState.FIRING and state is AlertState.OK:
+            state = AlertState.RESOLVED
+        if state is followed.told or {state, followed.told} == {AlertState.OK, AlertState.RESOLVED}:
+            return
+        if state is AlertState.FIRING:
+            followed.opened_at = hour * HOUR
+        followed.transition += 1
+        told = _transition(rule, self.book.now.version, followed, judgement, state, hour * HOUR)
+        followed.told = state
+        self.outs.append(Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told)))
+
+    def drain(self, changes: Changes) -> None:
+        for key in self.touched:
+            followed, accuracy = self.followed[key]
+            followed.state = accuracy.state()
+            changes.puts[self.prefix + key] = _encode(followed)
+        self.touched.clear()
+        changes.outs.extend(self.outs)
+        self.outs.clear()
+
+
+def watch_of(rule: Rule) -> AccuracyWatch:
+    return AccuracyWatch(points=float(rule.above), trailing=rule.window_s // 3600, least=max(rule.at_least, 1))
+
+
+def _right(standing: Standing | None) -> bool | None:
+    return None if standing is None else RIGHT.get(standing.contribution.outcome)
+
+
+def _transition(
+    rule: Rule, version: str, followed: Followed, judgement: Judgement, state: AlertState, at: int
+) -> AlertTransition:
+    group = {"agent": followed.agent, "task": followed.task}
+    if followed.replay:
+        group["clock"] = Clock.REPLAY.value
+    drop = None
+    if judgement.mean is not None and judgement.trailing is not None:
+        drop = Decimal(judgement.mean - judgement.trailing).quantize(NANO, ROUND_HALF_EVEN)
+    since = at - rule.window_s * 1_000_000
+    return AlertTransition(
+        alert_id=alert_id(followed.tenant, rule.name, group),
+        transition=followed.transition,
+        tenant=followed.tenant,
+        rule=rule.name,
+        group=group,
+        severity=rule.severity,
+        previous=followed.told,
+        state=state,
+        at=instant(at),
+        opened_at=instant(followed.opened_at) if followed.opened_at is not None else None,
+        clock=Clock.REPLAY if followed.replay else Clock.SOURCE,
+        summary=_summary(rule, followed, judgement),
+        measure=rule.measure,
+        unit="ratio",
+        value=drop,
+        threshold=rule.above,
+        clear=(rule.above * Decimal("0.9")).normalize(),
+        samples=judgement.mean_labels + judgement.trailing_labels,
+        samples_needed=judgement.needed,
+        window_from=instant(since),
+        window_to=instant(at),
+        sql=_statement(followed, since, at),
+        runbook=rule.runbook,
+        rules_version=version,
+    )
+
+
+def _summary(rule: Rule, followed: Followed, judgement: Judgement) -> str:
+    about = f"accuracy of {followed.agent}" + (f" at {followed.task}" if followed.task else "")
+    if judgement.verdict is AccuracyVerdict.INSUFFICIENT:
+        return f"{about} cannot be judged: {judgement.reason}"
+    last, mean = (show(None if one is None else Decimal(one), "ratio") for one in (judgement.trailing, judgement.mean))
+    labels = f"{judgement.trailing_labels} and {judgement.mean_labels:,} labels"
+    return f"{about} is {last} over the last {rule.window_s // 3600} h, {mean} over the 30 days before ({labels})"
+
+
+def _statement(followed: Followed, since: int, until: int) -> str:
+    where = [f"tenant = {quoted(followed.tenant)}", f"agent = {quoted(followed.agent)}", f"task = {quoted(followed.task)}"]
+    first, last = (f"{instant(us):%Y-%m-%d %H:%M:%S}" for us in (since - 30 * DAY, until))
+    where.append(f"outcome IN ('correct', 'incorrect') AND started_at >= '{first}' AND started_at < '{last}'")
+    return (
+        f"SELECT decision_key, started_at, agent_version, outcome FROM decisions WHERE {' AND '.join(where)} ORDER BY started_at"
+    )

@@ -1,0 +1,110 @@
+"""Accuracy by the fold: 60 days of labels, resampled from the recorded runs of two versions of an agent."""
+
+import random
+from datetime import timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from tests.streams.steps.world import T0, TENANT, Disk
+from waterline.replay.recording import packaged_runs
+from waterline.schemas.alerts import AlertState, AlertTransition
+from waterline.schemas.events import Outcome
+from waterline.schemas.facts import Contribution, GroupInput, Mark, Standing
+from waterline.schemas.frames import Frame, Line
+from waterline.schemas.topics import ALERT_TRANSITIONS, GROUP_INPUTS
+from waterline.streams.steps.fold import Position
+from waterline.streams.steps.groups import GroupsFold
+from waterline.streams.steps.limits import Limits
+from waterline.streams.steps.moment import DAY, instant
+from waterline.streams.steps.rules import Rule, RuleBook, Rules
+
+DROP = Rule(name="accuracy_drop", measure="accuracy_drop", window_s=86400, above=Decimal("0.03"), at_least=20)
+BEGIN = 20_000
+"""Days since 1970."""
+A_DAY = 240
+"""Labels of a day: enough in thirty for the budget of false alarms."""
+SEED = 20
+"""One false alarm in 100,000 labels on average is one in fourteen such months: another seed may show it."""
+FIRING, INSUFFICIENT, OK, RESOLVED = AlertState.FIRING, AlertState.INSUFFICIENT, AlertState.OK, AlertState.RESOLVED
+
+
+def rewards(version: str) -> list[bool]:
+    return [run.reward == 1 for run in packaged_runs() if run.version == version]
+
+
+class Tasks:
+    """The fold with its disk, a mark at each midnight."""
+
+    def __init__(self, seed: int, a_day: int) -> None:
+        self.chance, self.a_day = random.Random(seed), a_day
+        self.book, self.disk = RuleBook(Rules("v1", (), (), (DROP,))), Disk()
+        self.told: list[AlertTransition] = []
+        self.day = BEGIN
+        self.fold = self._load()
+
+    def _load(self) -> GroupsFold:
+        fold = GroupsFold(0, 1, self.disk, Limits(), self.book)
+        for key, value in self.disk.items():
+            assert fold.load(key, value)
+        return fold
+
+    def days(self, number: int, outcomes: list[bool]) -> None:
+        for _ in range(number):
+            given = [self._label(n, self.chance.choice(outcomes)) for n in range(self.a_day)]
+            self.day += 1
+            given.append(GroupInput(mark=Mark(0, True, self.day * DAY)))
+            lines = [Line(n, b"", one) for n, one in enumerate(given)]
+            self.fold.apply(Position(GROUP_INPUTS.name, 0, 0), Frame(lines, [], T0))
+            changes = self.fold.drain()
+            self.disk.write(changes)
+            outs = [out for out in changes.outs if out.topic is ALERT_TRANSITIONS]
+            self.told += [msgspec.json.decode(out.value, type=AlertTransition) for out in outs]
+        self.fold = self._load()
+
+    def _label(self, number: int, correct: bool) -> GroupInput:
+        told = Contribution(day="2024-10-04", agent="a", task="t", outcome=Outcome.CORRECT if correct else Outcome.INCORRECT)
+        at = self.day * DAY + number * DAY // self.a_day
+        return GroupInput(tenant=TENANT, agent="a", decision_key=f"{self.day}-{number}", now=Standing(told, at, True))
+
+    @property
+    def states(self) -> list[AlertState]:
+        return [told.state for told in self.told]
+
+
+@pytest.mark.parametrize(("first", "then", "fires"), [("v1", "v2", False), ("v2", "v1", True), ("v1", "v1", False)])
+def test_it_fires_when_the_worse_version_comes_second_and_only_then(first: str, then: str, fires: bool) -> None:
+    tasks = Tasks(SEED, A_DAY)
+    tasks.days(30, rewards(first))
+    assert tasks.states[-1] is OK, "there are labels enough to say so"
+    known = len(tasks.told)
+    tasks.days(30, rewards(then))
+    after = tasks.told[known:]
+    assert (FIRING in [told.state for told in after]) is fires
+    if fires:
+        fired = next(told for told in after if told.state is FIRING)
+        assert timedelta(0) < fired.at - instant((BEGIN + 30) * DAY) < timedelta(days=3)
+        assert fired.value is not None
+        assert fired.value >= Decimal("0.03")
+        assert after[-1].state is RESOLVED, "the worse one is what is usual now"
+        assert fired.group == {"agent": "a", "task": "t", "clock": "replay"}
+
+
+def test_with_a_tenth_of_the_labels_it_is_insufficient() -> None:
+    tasks = Tasks(SEED, A_DAY // 10)
+    tasks.days(60, rewards("v1"))
+    assert tasks.states == [INSUFFICIENT]
+    assert "are needed" in tasks.told[0].summary
+
+
+def test_a_label_that_changes_before_it_is_judged_counts_as_it_is_then() -> None:
+    tasks = Tasks(SEED, A_DAY)
+    tasks.days(1, [True])
+    first = tasks._label(0, True)
+    assert first.now is not None
+    wrong = msgspec.structs.replace(first.now.contribution, outcome=Outcome.INCORRECT)
+    later = msgspec.structs.replace(first, now=Standing(wrong, first.now.at, True), previous=first.now)
+    tasks.fold.apply(Position(GROUP_INPUTS.name, 0, 0), Frame([Line(0, b"", first), Line(1, b"", later)], [], T0))
+    ((followed, _),) = tasks.fold.drops.followed.values()
+    assert followed.waiting == [(first.now.at, first.decision_key, False)]
