@@ -190,7 +190,7 @@ class _Reader:
             "panes": window // pane if window and pane else 1,
             "above": above,
             "baseline": baseline,
-            "by": self._by(measure),
+            "by": self._by(measure) or (measure and measure.groups[0]),
             "at_least": fields.read("at_least", whole),
             "clear_at": fields.read("clear_at", share),
             "for_windows": self._windows("for", pane, 1),

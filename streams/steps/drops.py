@@ -26,6 +26,7 @@ STATES = {
     AccuracyVerdict.INSUFFICIENT: AlertState.INSUFFICIENT,
     AccuracyVerdict.DROP: AlertState.FIRING,
 }
+TRAILING = DAY
 RIGHT = {Outcome.CORRECT: True, Outcome.INCORRECT: False}
 _encode = msgspec.msgpack.Encoder().encode
 _fact = msgspec.json.Encoder().encode
@@ -150,7 +151,7 @@ class Drops:
 
 
 def watch_of(rule: Rule) -> AccuracyWatch:
-    return AccuracyWatch(points=float(rule.above), trailing=rule.window_s // 3600, least=max(rule.at_least, 1))
+    return AccuracyWatch(points=float(rule.above), trailing=TRAILING // HOUR, least=max(rule.at_least, 1))
 
 
 def _right(standing: Standing | None) -> bool | None:
@@ -166,7 +167,7 @@ def _transition(
     drop = None
     if judgement.mean is not None and judgement.trailing is not None:
         drop = Decimal(judgement.mean - judgement.trailing).quantize(NANO, ROUND_HALF_EVEN)
-    since = at - rule.window_s * 1_000_000
+    since = at - TRAILING
     return AlertTransition(
         alert_id=alert_id(followed.tenant, rule.name, group),
         transition=followed.transition,
@@ -179,7 +180,7 @@ def _transition(
         at=instant(at),
         opened_at=instant(followed.opened_at) if followed.opened_at is not None else None,
         clock=Clock.REPLAY if followed.replay else Clock.SOURCE,
-        summary=_summary(rule, followed, judgement),
+        summary=_summary(followed, judgement),
         measure=rule.measure,
         unit="ratio",
         value=drop,
@@ -195,13 +196,13 @@ def _transition(
     )
 
 
-def _summary(rule: Rule, followed: Followed, judgement: Judgement) -> str:
+def _summary(followed: Followed, judgement: Judgement) -> str:
     about = f"accuracy of {followed.agent}" + (f" at {followed.task}" if followed.task else "")
     if judgement.verdict is AccuracyVerdict.INSUFFICIENT:
         return f"{about} cannot be judged: {judgement.reason}"
     last, mean = (show(None if one is None else Decimal(one), "ratio") for one in (judgement.trailing, judgement.mean))
     labels = f"{judgement.trailing_labels} and {judgement.mean_labels:,} labels"
-    return f"{about} is {last} over the last {rule.window_s // 3600} h, {mean} over the 30 days before ({labels})"
+    return f"{about} is {last} over the last {TRAILING // HOUR} h, {mean} over the 30 days before ({labels})"
 
 
 def _statement(followed: Followed, since: int, until: int) -> str:

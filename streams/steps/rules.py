@@ -64,8 +64,24 @@ MEASURES: tuple[Measure, ...] = (
     Measure("unpriced_calls", "model calls without a price", How.SUM, "count", "unpriced", "decisions"),
     Measure("model_latency_p95", "95th percentile of model calls", How.QUANTILE, "ms", "model_ms", "model_calls", q=0.95),
     Measure("silence", "time since an agent was heard that spoke every minute of the window", How.SILENCE, "s", "", "minutes"),
-    Measure("accuracy_drop", "points of accuracy at a task that an agent lost", How.ACCURACY, "ratio", "", "labels"),
-    Measure("decision_tokens", "tokens of one decision", How.DECISION, "tokens", "tokens", "decisions"),
+    Measure(
+        "accuracy_drop",
+        "points of accuracy at a task that an agent lost",
+        How.ACCURACY,
+        "ratio",
+        "",
+        "labels",
+        (("agent", "task"),),
+    ),
+    Measure(
+        "decision_tokens",
+        "tokens of one decision",
+        How.DECISION,
+        "tokens",
+        "tokens",
+        "decisions",
+        (("agent", "task", "decision"),),
+    ),
 )
 MEASURE = {measure.name: measure for measure in MEASURES}
 
