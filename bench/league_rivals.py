@@ -178,11 +178,9 @@ def tuned(detect: Detect, runs: list[Array], low: float, high: float) -> float:
 def contend(stream: str, runs: int, kswins: int) -> dict[str, Any]:
     """Each contender with its default and with the knob that makes its ARL0 that of ours."""
     _seed(1)
-    tune = [run(stream, Purpose.TUNE, n, LONGEST)[0] for n in range(runs)]
-    threshold = 1 / tuned(lambda values, inverse: page_hinkley(values, 1 / inverse), tune, 1e-5, 1.0)
-    delta = float(np.exp(-tuned_delta(tune)))
-    del tune
     quiet = [run(stream, Purpose.QUIET, n, LONGEST)[0] for n in range(runs)]
+    threshold = 1 / tuned(lambda values, inverse: page_hinkley(values, 1 / inverse), quiet, 1e-5, 1.0)
+    delta = float(np.exp(-tuned_delta(quiet)))
     changed = [(values, at) for values, _, at in (run(stream, Purpose.DELAY, n, delay_length()) for n in range(runs))]
     told = {}
     for name, detect, default, knob in (("ADWIN", adwin, 0.002, delta), ("Page-Hinkley", page_hinkley, 50.0, threshold)):
@@ -192,9 +190,9 @@ def contend(stream: str, runs: int, kswins: int) -> dict[str, Any]:
     return told | _kswins(few, changed[: 2 * kswins])
 
 
-def tuned_delta(tune: list[Array]) -> float:
+def tuned_delta(quiet: list[Array]) -> float:
     """-ln delta: ADWIN's deltas reach from 0.9 to 1e-41, over which this is even."""
-    return 1 / tuned(lambda values, inverse: adwin(values, float(np.exp(-1 / inverse))), tune, 1 / 200, 1 / 0.05)
+    return 1 / tuned(lambda values, inverse: adwin(values, float(np.exp(-1 / inverse))), quiet, 1 / 200, 1 / 0.05)
 
 
 def _kswins(quiet: list[Array], changed: list[tuple[Array, int]]) -> dict[str, Any]:

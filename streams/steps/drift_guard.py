@@ -14,21 +14,22 @@ from waterline.streams.steps.drift_sequential import LONGEST, Mixture
 
 PATHS, LENGTHS = 100, 2
 """Replays, and how many times `arl0` each is long."""
-ENOUGH = 0.8
-"""Nothing is raised while a replay runs for this share of `arl0` on average."""
+ENOUGH, AIM = 0.8, 1.1
+"""Shares of `arl0`: nothing is raised while replays run for the first on average; else they must run for the second, since one
+history is not all that there could have been."""
 STEPS, STEP = 80, 1.05
 """Thresholds that are tried: each is so many times the one before."""
 
 
 def guarded(baseline: Baseline, history: Array, times: Array) -> Baseline:
-    """The baseline with the least threshold at which replays run for `arl0` on average. Draws the same for the same input."""
+    """The baseline with the least threshold at which replays run for AIM times `arl0` on average; the same for the same input."""
     monitor = Monitor(baseline, float(times[0]))
     rows = monitor.rows(history, times)[len(baseline.lags) :]
     thresholds: Array = np.asarray(baseline.threshold * STEP ** np.arange(STEPS), dtype=np.float64)
     lasted = _lasted(monitor, rows, _stretch(baseline, times), thresholds, int(LENGTHS * baseline.arl0))
     if lasted[0] >= ENOUGH * baseline.arl0:
         return baseline
-    enough = np.flatnonzero(lasted >= baseline.arl0)
+    enough = np.flatnonzero(lasted >= AIM * baseline.arl0)
     chosen = int(enough[0]) if len(enough) else STEPS - 1
     caution = f"the threshold is {thresholds[chosen] / baseline.threshold:.1f} times what independent observations need"
     return replace(baseline, threshold=float(thresholds[chosen]), cautions=(*baseline.cautions, caution))
