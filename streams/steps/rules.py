@@ -56,6 +56,7 @@ class Baseline(StrEnum):
 BEFORE = 7
 """Windows or days that a baseline is drawn from."""
 AGENT, AGENT_TOOL = ("agent",), ("agent", "tool")
+AGENT_TASK, EACH_DECISION = ("agent", "task"), ("agent", "task", "decision")
 MEASURES: tuple[Measure, ...] = (
     Measure("tool_error_rate", "tool calls that failed", How.RATIO, "ratio", "errors", "calls", (AGENT, AGENT_TOOL)),
     Measure("escalation_rate", "decisions handed to a human", How.RATIO, "ratio", "escalated", "decisions"),
