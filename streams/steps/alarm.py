@@ -71,8 +71,8 @@ def walk(
     verdict: Callable[[int], Verdict],
     rule: Rule,
 ) -> tuple[list[tuple[int, Point]], list[int]]:
-    """The point after each of the windows that begin at `starts`, in order; and the windows between them that are not there and
-    yet were judged. An alert at rest passes over windows that have nothing to say."""
+    """The point after each of the windows that begin at `starts`, in order, and of those between them that are judged although
+    they are not there; the latter once more. An alert at rest passes over windows that have nothing to say."""
     points: list[tuple[int, Point]] = []
     between: list[int] = []
     point = base
@@ -82,5 +82,6 @@ def walk(
                 point = step(point, verdict(at), rule)
                 if at < start:
                     between.append(at)
+                    points.append((at, point))
         points.append((start, point))
     return points, between
