@@ -5,14 +5,22 @@ from decimal import Decimal
 
 import msgspec
 
-from tests.streams.steps.test_thresholds import BEGIN, ERRORS, FIRING, FOR_TWO, MINUTE, PENDING, RESOLVED, Watched
+from tests.streams.steps.test_thresholds import (
+    BEGIN,
+    DAILY_COST,
+    ERRORS,
+    FIRING,
+    FOR_TWO,
+    MINUTE,
+    PENDING,
+    RESOLVED,
+    Watched,
+    day,
+)
 from waterline.streams.steps.agenda import Agenda
 from waterline.streams.steps.moment import SECOND, instant
-from waterline.streams.steps.rules import Baseline
 
-TWICE_THE_WEEK = msgspec.structs.replace(ERRORS, above=Decimal(2), baseline=Baseline.DAYS)
 SLIDING = msgspec.structs.replace(ERRORS, panes=4, at_least=40)
-CALLS = 100_000
 
 
 def test_a_window_that_is_missing_between_two_breaks_a_row() -> None:
@@ -52,14 +60,13 @@ def test_a_sliding_window_is_judged_for_as_long_as_anything_is_in_it() -> None:
 
 
 def test_a_settled_window_was_compared_with_all_it_had() -> None:
-    """It fires once, and then stays between the clear mark and the threshold, which rises, beyond the time of corrections."""
-    watched = Watched(TWICE_THE_WEEK)
-    rates = [Decimal("0.01")] * 7 + [Decimal("0.05")]
-    for number in range(24):
-        if number == len(rates):
-            rates.append(sum(rates[-7:], Decimal(0)) / 7 * 2 * Decimal("0.95"))
-        watched.take(watched.calls(5 * number, CALLS, int(CALLS * rates[number])), watched.time(5 * number + 5))
-    assert rates[-1] < 1
+    """It fires once, and then stays between the clear mark and the threshold, which rises."""
+    watched = Watched(DAILY_COST)
+    costs = [Decimal(10)] * 7 + [Decimal(16)]
+    for number in range(10):
+        if number == len(costs):
+            costs.append(round(sum(costs[-7:], Decimal(0)) / 7 * Decimal("1.5") * Decimal("0.95"), 2))
+        watched.take(watched.cost(number, f"d{number}", str(costs[number])), watched.time(day(number + 1)))
     assert watched.states[-1] is FIRING
     assert RESOLVED not in watched.states
 
