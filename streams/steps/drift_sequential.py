@@ -20,6 +20,9 @@ DEEPEST = -690.0
 """What a bet has lost within a block, as a logarithm, is no more than this: lower it could not be told from all. It would take a
 change in the other direction that was found long before; and to understate a bet never costs a false alarm."""
 
+HIGHEST = 1e300
+"""What R is cut at where nobody stops at the alarm."""
+
 
 def block_of(observations: float) -> int:
     """How long the cells are kept after so many observations: a twentieth of them. A block begins with clean sums."""
@@ -113,7 +116,8 @@ class Mixture:
 
     def end_block(self, next_block: int) -> None:
         self.left = next_block
-        self.sums = np.exp(self.paid) * self.sums
+        with np.errstate(over="ignore"):
+            self.sums = np.minimum(np.exp(self.paid) * self.sums, HIGHEST)
         self.least = self.least - self.paid
         self.paid = np.zeros_like(self.paid)
 

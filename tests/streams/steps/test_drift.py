@@ -209,6 +209,16 @@ def test_the_mixture_is_what_the_definition_says() -> None:
     assert monitor.levels_of(values[1_000:1_100], times[1_000:1_100]) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_change_that_goes_on_after_the_alarm_overflows_nothing(sign: int) -> None:
+    values, times = drawn("normal", 2, 12_000)
+    monitor = Monitor(learned(values[:5_000], times[:5_000], period=0), times[5_000])
+    levels = monitor.levels_of(values[5_000:] + 4.0 * sign, times[5_000:])
+    assert not np.isnan(levels).any()
+    assert (levels[20:] > 10_000).all()
+    assert np.isfinite(monitor.mixture.sums).all()
+
+
 def test_one_side_alone_is_sooner_there_and_deaf_to_the_other() -> None:
     def first(watch: Watch, sign: int) -> list[Alarm]:
         values, times = drawn("normal", 4, 3_000, 1_000)
