@@ -4,6 +4,7 @@ A label is the outcome of a decision, and counts in the hour of its start, howev
 when its time has come to a full hour: by all that was labelled up to there, in the order in which the decisions began.
 """
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
@@ -18,6 +19,7 @@ from waterline.streams.steps.accuracy import Accuracy, AccuracyState, AccuracyVe
 from waterline.streams.steps.entry import NANO
 from waterline.streams.steps.evidence import quoted, show
 from waterline.streams.steps.fold import Changes, Out
+from waterline.streams.steps.in_force import withdrawn
 from waterline.streams.steps.moment import DAY, HOUR, instant
 from waterline.streams.steps.rules import How, Rule, RuleBook
 
@@ -140,6 +142,17 @@ class Drops:
         followed.told = state
         self.outs.append(Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told)))
 
+    def end(self, gone: Mapping[str, Rule], heard: tuple[int, int]) -> None:
+        """Resolves what fires by rules that are gone. `heard`: how far time has come, live and of a replay."""
+        for key, (followed, _) in self.followed.items():
+            if followed.rule in gone and followed.told is AlertState.FIRING:
+                followed.told, followed.transition = AlertState.RESOLVED, followed.transition + 1
+                at, rule, group = heard[followed.replay], gone[followed.rule], _group(followed)
+                self.outs.append(
+                    withdrawn(rule, self.book.now, followed.tenant, group, followed.transition, followed.opened_at, at)
+                )
+                self.touched.add(key)
+
     def drain(self, changes: Changes) -> None:
         for key in self.touched:
             followed, accuracy = self.followed[key]
@@ -154,6 +167,11 @@ def watch_of(rule: Rule) -> AccuracyWatch:
     return AccuracyWatch(points=float(rule.above), trailing=TRAILING // HOUR, least=max(rule.at_least, 1))
 
 
+def _group(followed: Followed) -> dict[str, str]:
+    group = {"agent": followed.agent, "task": followed.task}
+    return group | {"clock": Clock.REPLAY.value} if followed.replay else group
+
+
 def _right(standing: Standing | None) -> bool | None:
     return None if standing is None else RIGHT.get(standing.contribution.outcome)
 
@@ -161,10 +179,7 @@ def _right(standing: Standing | None) -> bool | None:
 def _transition(
     rule: Rule, version: str, followed: Followed, judgement: Judgement, state: AlertState, at: int
 ) -> AlertTransition:
-    group = {"agent": followed.agent, "task": followed.task}
-    if followed.replay:
-        group["clock"] = Clock.REPLAY.value
-    drop = None
+    group, drop = _group(followed), None
     if judgement.mean is not None and judgement.trailing is not None:
         drop = Decimal(judgement.mean - judgement.trailing).quantize(NANO, ROUND_HALF_EVEN)
     since = at - TRAILING

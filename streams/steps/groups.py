@@ -61,6 +61,11 @@ class GroupsFold:
 
     def drain(self) -> Changes:
         changes = Changes()
+        if gone := self.thresholds.gone:
+            heard = (self.thresholds.clocks[0].heard, self.thresholds.clocks[1].heard)
+            self.silence.end(gone, heard[0])
+            self.outliers.end(gone, heard)
+            self.drops.end(gone, heard)
         self.expected.drain(changes)
         self.thresholds.drain(changes)
         self.budgets.drain(changes)

@@ -7,17 +7,22 @@ A window of a length that no rule wanted before is judged when it began after th
 from collections.abc import Mapping, Sequence
 from typing import Self
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from waterline.schemas.alerts import AlertState, AlertTransition
+from waterline.schemas.alerts import AlertState, AlertTransition, alert_id
+from waterline.schemas.events import Clock
+from waterline.schemas.topics import ALERT_TRANSITIONS
 from waterline.streams.steps.alarm import Alarm, Verdict
 from waterline.streams.steps.evidence import Reading, transition
-from waterline.streams.steps.moment import DAY, HOUR, SECOND
-from waterline.streams.steps.rules import BEFORE, Baseline, Rule, Rules
+from waterline.streams.steps.fold import Out
+from waterline.streams.steps.moment import DAY, HOUR, SECOND, instant
+from waterline.streams.steps.rules import BEFORE, MEASURE, Baseline, Rule, Rules
 from waterline.streams.steps.tally import MARK_EVERY
 from waterline.streams.steps.windows import Series, WindowKey
 
+_fact = msgspec.json.Encoder().encode
 Wanted = dict[tuple[str, ...], dict[int, tuple[int, int]]]
 """what rules are grouped by -> length of windows -> start of the first that was seen whole, live and of a replay; microseconds"""
 
@@ -78,8 +83,8 @@ def reach(rules: Rules) -> dict[int, int]:
 
 def lost(before: Rules, now: Rules) -> Mapping[str, Rule]:
     """Rules that are gone, or now are about something else under the same name."""
-    kept = {rule.name: _about(rule) for rule in now.rules}
-    return {rule.name: rule for rule in before.rules if kept.get(rule.name) != _about(rule)}
+    kept = {rule.name: _about(rule) for rule in (*now.rules, *now.apart)}
+    return {rule.name: rule for rule in (*before.rules, *before.apart) if kept.get(rule.name) != _about(rule)}
 
 
 def _about(rule: Rule) -> tuple[object, ...]:
@@ -97,7 +102,36 @@ def ended(rule: Rule, now: Rules, alarm: Alarm, series: Series, heard: int) -> A
     window = WindowKey(series, length, heard - heard % length)
     told = transition(rule, now.version, alarm, window, state, Reading(Verdict.LITTLE, None, None, 0, []), heard, False, None)
     alarm.told = state
-    what = "was changed to be about something else" if any(one.name == rule.name for one in now.rules) else "was removed"
     about = series.agent + (f", {series.tool}," if series.tool else "")
-    summary = f"{rule.name} of {about} is watched no more: the rule {what}"
-    return replace(told, summary=summary, window_from=None, window_to=None, samples_needed=0, sql="")
+    return replace(told, summary=_why(rule, now, about), window_from=None, window_to=None, samples_needed=0, sql="")
+
+
+def withdrawn(
+    rule: Rule, now: Rules, tenant: str, group: dict[str, str], transition: int, opened_at: int | None, heard: int
+) -> Out:
+    """As `ended`, of an alert that fires and is not about windows; `transition` is its next one."""
+    told = AlertTransition(
+        alert_id=alert_id(tenant, rule.name, group),
+        transition=transition,
+        tenant=tenant,
+        rule=rule.name,
+        group=group,
+        severity=rule.severity,
+        previous=AlertState.FIRING,
+        state=AlertState.RESOLVED,
+        at=instant(heard),
+        opened_at=None if opened_at is None else instant(opened_at),
+        clock=Clock.REPLAY if group.get("clock") == Clock.REPLAY.value else Clock.SOURCE,
+        summary=_why(rule, now, group["agent"]),
+        measure=rule.measure,
+        unit=MEASURE[rule.measure].unit,
+        runbook=rule.runbook,
+        rules_version=now.version,
+    )
+    return Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told))
+
+
+def _why(rule: Rule, now: Rules, about: str) -> str:
+    changed = any(one.name == rule.name for one in (*now.rules, *now.apart))
+    what = "was changed to be about something else" if changed else "was removed"
+    return f"{rule.name} of {about} is watched no more: the rule {what}"

@@ -6,6 +6,7 @@ the order of arrival within the day. A decision over the threshold fires an aler
 when it is corrected, or when nothing is heard of it for the decision's grace period: it is over then, and its cost is spent.
 """
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
@@ -20,6 +21,7 @@ from waterline.streams.steps.agenda import Agenda
 from waterline.streams.steps.entry import NANO
 from waterline.streams.steps.evidence import quoted
 from waterline.streams.steps.fold import Changes, Out
+from waterline.streams.steps.in_force import withdrawn
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import DAY, SECOND, instant
 from waterline.streams.steps.rules import How, Rule, RuleBook
@@ -147,9 +149,7 @@ class Outliers:
         previous = AlertState.FIRING if fired.fires else AlertState.OK
         fired.fires = state is AlertState.FIRING
         fired.transition += 1
-        group = {"agent": task.agent, "task": task.task, "decision": fired.decision}
-        if task.replay:
-            group["clock"] = Clock.REPLAY.value
+        group = _group(task, fired)
         about = f"decision {fired.decision} of {task.agent}" + (f", {task.task}," if task.task else "")
         if tokens is None or threshold is None:
             summary = f"{about} is over"
@@ -183,12 +183,28 @@ class Outliers:
         )
         self.outs.append(Out(ALERT_TRANSITIONS, transition.alert_id.encode(), _fact(transition)))
 
+    def end(self, gone: Mapping[str, Rule], heard: tuple[int, int]) -> None:
+        """Resolves what fires by rules that are gone. `heard`: how far time has come, live and of a replay."""
+        for task in self.tasks.values():
+            for fired in task.fired.values():
+                if fired.fires and fired.rule in gone:
+                    fired.fires, fired.transition = False, fired.transition + 1
+                    at = heard[task.replay]
+                    rule, group = gone[fired.rule], _group(task, fired)
+                    self.outs.append(withdrawn(rule, self.book.now, task.tenant, group, fired.transition, fired.opened_at, at))
+                    self.touched.add(task.key)
+
     def drain(self, changes: Changes) -> None:
         for key in self.touched:
             changes.puts[self.prefix + key] = _encode(self.tasks[key])
         self.touched.clear()
         changes.outs.extend(self.outs)
         self.outs.clear()
+
+
+def _group(task: Task, fired: Fired) -> dict[str, str]:
+    group = {"agent": task.agent, "task": task.task, "decision": fired.decision}
+    return group | {"clock": Clock.REPLAY.value} if task.replay else group
 
 
 def _statement(task: Task, fired: Fired) -> str:

@@ -5,6 +5,7 @@ than the threshold, the alert fires, and resolves with the next thing heard. Aft
 Live data alone: a replay is silent when it ends.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -17,6 +18,7 @@ from waterline.schemas.topics import ALERT_TRANSITIONS
 from waterline.streams.steps.agenda import Agenda
 from waterline.streams.steps.evidence import quoted
 from waterline.streams.steps.fold import Changes, Out
+from waterline.streams.steps.in_force import withdrawn
 from waterline.streams.steps.moment import DAY, SECOND, instant
 from waterline.streams.steps.rules import How, Rule, RuleBook
 from waterline.streams.steps.tally import MINUTE
@@ -139,6 +141,18 @@ class Silence:
         told.transition += 1
         self.touched.add(agent.key)
         self.outs.append(_record(rule, self.book.now.version, agent, told, previous, state, at))
+
+    def end(self, gone: Mapping[str, Rule], heard: int) -> None:
+        """Resolves what fires by rules that are gone."""
+        for agent in self.agents.values():
+            for name, told in agent.told.items():
+                if told.fires and name in gone:
+                    told.fires, told.transition = False, told.transition + 1
+                    group = {"agent": agent.agent}
+                    self.outs.append(
+                        withdrawn(gone[name], self.book.now, agent.tenant, group, told.transition, told.opened_at, heard)
+                    )
+                    self.touched.add(agent.key)
 
     def drain(self, changes: Changes) -> None:
         for key in self.touched:

@@ -57,6 +57,7 @@ class Thresholds:
         self._marked = False
         self.rules = Rules("", ())
         self.wanted: Wanted | None = None
+        self.gone: dict[str, Rule] = {}
         self._of: Mapping[tuple[tuple[str, ...], int], Sequence[Rule]] = {}
         self._renewed = False
 
@@ -96,6 +97,7 @@ class Thresholds:
         windows.gone.clear()
         self.changed.clear()
         self._marked = self._renewed = False
+        self.gone.clear()
         changes.outs.extend(self.outs)
         self.outs.clear()
 
@@ -169,7 +171,8 @@ class Thresholds:
             self._of = by_window(self.rules)
             if before != self.rules:
                 self._renewed = True
-                self._end(lost(before, self.rules))
+                self.gone |= lost(before, self.rules)
+                self._end(self.gone)
         return self.wanted
 
     def _end(self, gone: Mapping[str, Rule]) -> None:

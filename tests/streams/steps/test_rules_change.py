@@ -4,6 +4,7 @@ nothing else is disturbed."""
 import msgspec
 import pytest
 
+from tests.streams.steps import test_apart, test_drops
 from tests.streams.steps.test_thresholds import (
     BEGIN,
     BY_TOOL,
@@ -122,3 +123,32 @@ def test_windows_that_no_rule_wants_leave_no_trace() -> None:
     watched.take(watched.time(2))
     assert [key for key in watched.disk if key[:1] == b"w"] == []
     assert watched.fold.thresholds.windows.cells == {}
+
+
+def test_what_is_not_about_windows_ends_with_its_rule_too() -> None:
+    agents = test_apart.Agents()
+    agents.take(*(test_apart.decision(f"d{n}", 100, day=-1) for n in range(20)), test_apart.decision("d", 301))
+    agents.take(*(test_apart.calls(minute) for minute in range(5)), test_apart.time(10.2))
+    assert [(told.rule, told.state) for told in agents.told] == [("task_tokens", FIRING), ("no_data", FIRING)]
+    agents.book.now = Rules("v2", ())
+    agents.take(test_apart.time(10.3))
+    silent, tokens = agents.told[2:]
+    for before, after in zip(agents.told[:2], (tokens, silent), strict=True):
+        assert (after.alert_id, after.state, after.previous, after.transition) == (before.alert_id, RESOLVED, FIRING, 2)
+        assert (after.opened_at, after.rules_version) == (before.opened_at, "v2")
+        assert after.summary.endswith("the rule was removed")
+    agents.take(test_apart.time(60))
+    assert len(agents.told) == 4
+
+
+def test_a_drop_of_accuracy_ends_with_its_rule_too() -> None:
+    tasks = test_drops.Tasks(test_drops.SEED, test_drops.A_DAY)
+    tasks.days(30, test_drops.rewards("v2"))
+    tasks.days(3, test_drops.rewards("v1"))
+    fired = tasks.told[-1]
+    assert fired.state is FIRING
+    tasks.book.now = Rules("v2", ())
+    tasks.days(1, test_drops.rewards("v1"))
+    resolved = tasks.told[-1]
+    assert (resolved.alert_id, resolved.state, resolved.transition) == (fired.alert_id, RESOLVED, fired.transition + 1)
+    assert (resolved.clock, resolved.group, resolved.summary.endswith("was removed")) == (fired.clock, fired.group, True)
