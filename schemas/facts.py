@@ -170,13 +170,15 @@ class DecisionLink(Struct, kw_only=True, omit_defaults=True):
 
 
 class Standing(Struct, array_like=True, frozen=True):
-    """What a decision is to its groups now. `at` is its start in microseconds, by which windows count it."""
+    """What a decision is to its groups now. `at` is its start in microseconds, by which windows count it; `judged`: a reviewer
+    said what became of the proposal."""
 
     contribution: Contribution
     at: int
     replay: bool = False
     unpriced: int = 0
     tokens: int = 0
+    judged: bool = False
 
 
 class Calls(Struct, array_like=True):

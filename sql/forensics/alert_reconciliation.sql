@@ -69,8 +69,8 @@ WITH
             min(known_at) AS decided_at,
             countIf(escalates) > 0 AS escalated,
             minIf(known_at, escalates) AS escalated_at,
-            countIf(kind = 'review') > 0 AS reviewed,
-            minIf(known_at, kind = 'review') AS reviewed_at,
+            countIf(judges) > 0 AS reviewed,
+            minIf(known_at, judges) AS reviewed_at,
             countIf(overturns) > 0 AS overturned,
             minIf(known_at, overturns) AS overturned_at
         FROM
@@ -78,6 +78,7 @@ WITH
             SELECT
                 decision, event_id, ts, agent, clock, kind, kafka_offset, frame_index,
                 kind = 'escalation' OR escalation_reason != '' AS escalates,
+                review_verdict != '' AS judges,
                 review_verdict NOT IN ('', 'approve') AS overturns,
                 received_at + toIntervalSecond({clock_skew_s:UInt32}) AS latest,
                 least(ts, latest) AS began,

@@ -164,7 +164,7 @@ _END = "ts + toIntervalMicrosecond(round(duration_ms * 1000))"
 _CALLS = "SELECT decision, ts, duration_ms, {name}, status, error_type FROM decision_events WHERE {where} ORDER BY ts"
 _DECISIONS = "SELECT decision_key, started_at, {columns} FROM decisions WHERE {where} ORDER BY started_at"
 _TOOL, _MODEL = ("tool_call", "tool"), ("model_call", "model_served")
-_FIELD_OF_DECISION: Mapping[str, str] = {"unpriced": "unpriced_calls", "reviewed": "reviews", "nanos": "realized_cost"}
+_FIELD_OF_DECISION: Mapping[str, str] = {"unpriced": "unpriced_calls", "reviewed": "review_verdict", "nanos": "realized_cost"}
 
 
 def statement(measure: Measure, series: Series, start: int, end: int) -> str:

@@ -92,7 +92,8 @@ def standing(decision: Decision) -> Standing | None:
     if life.merged_into or not life.entries:
         return None
     tokens = ledger.input + ledger.cache_read + ledger.cache_write + ledger.output
-    return Standing(_contribution(decision), decision.began, life.replay, ledger.unpriced, min(tokens, MOST_TOKENS))
+    judged = "review_verdict" in decision.last
+    return Standing(_contribution(decision), decision.began, life.replay, ledger.unpriced, min(tokens, MOST_TOKENS), judged)
 
 
 def _contribution(decision: Decision) -> Contribution:

@@ -134,7 +134,7 @@ class Thresholds:
         counts = {
             "decisions": 1,
             "escalated": told.escalated,
-            "reviewed": told.reviewed,
+            "reviewed": standing.judged,
             "overturned": told.overturned,
             "unpriced": standing.unpriced,
             "tokens": standing.tokens,
@@ -249,6 +249,8 @@ class Thresholds:
 
         alarm = self.alarms.get((rule.name, series)) or Alarm(fired=[])
         starts = self.windows.over(series, length)
+        if not starts:
+            return
         points, between = walk(alarm.base, starts, length, heard, lambda start: at(start).verdict, rule)
         fired = [start for start, point in points if point.state is AlertState.FIRING]
         missed = [start for start in fired if start not in alarm.fired and start >= key.start]

@@ -129,11 +129,12 @@ class Windows:
         return self.open(WindowKey(series, length, time - time % length), watermark)
 
     def open(self, key: WindowKey, watermark: int) -> Cell | None:
-        if key.end + KEPT <= watermark:
+        """A window that is settled takes in what comes for it, for the windows after it that it is a part of."""
+        if key.end + KEPT + self.reach.get(key.length, 0) <= watermark:
             return None
         cell = self.cells.get(key)
         if cell is None:
-            cell = Cell(model_ms={}, examples={})
+            cell = Cell(Age.SETTLED if key.end + KEPT <= watermark else Age.OPEN, model_ms={}, examples={})
             self.enter(key, cell)
             self.gone.discard(key)
         self.touched.add(key)

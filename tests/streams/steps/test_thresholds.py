@@ -90,7 +90,10 @@ class Watched:
     def review(self, day: int, key: str, overturned: bool) -> GroupInput:
         told = Contribution(day="2025-02-19", agent="a", reviewed=True, overturned=overturned)
         return GroupInput(
-            tenant=TENANT, agent="a", decision_key=key, now=Standing(told, (BEGIN + day * 1440) * MINUTE, self.replay)
+            tenant=TENANT,
+            agent="a",
+            decision_key=key,
+            now=Standing(told, (BEGIN + day * 1440) * MINUTE, self.replay, judged=True),
         )
 
     def models(self, minute: int, count: int, ms: float) -> GroupInput:
@@ -304,3 +307,17 @@ def test_a_week_moves_on_by_a_day() -> None:
     ]
     assert watched.told[1].window_to is not None
     assert watched.told[1].window_from == watched.told[1].window_to - timedelta(days=7)
+
+
+def test_a_review_that_comes_days_after_its_decision_is_part_of_the_week() -> None:
+    watched = Watched(WEEK)
+    for number in range(3):
+        watched.take(*(watched.review(number, f"d{number}-{n}", False) for n in range(4)), watched.time(day(number + 1)))
+    told = len(watched.told)
+    late = []
+    for n in range(4):
+        before = watched.review(0, f"d0-{n}", False).now
+        after = watched.review(0, f"d0-{n}", True).now
+        late.append(GroupInput(tenant=TENANT, agent="a", decision_key=f"d0-{n}", now=after, previous=before))
+    watched.take(*late, watched.time(day(3) + 10), restart=True)
+    assert [(one.state, one.value, one.late) for one in watched.told[told:]] == [(FIRING, Decimal("0.333333333"), True)]
