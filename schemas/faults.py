@@ -72,6 +72,7 @@ class Guard(_Named):
     APPLIED = "applied", "streams: a record at or below the applied offset is skipped; without it it counts twice"
     # notifier
     RECEIPTS = "receipts", "notifier: receipts are read before anything is sent; without it a restart tells again"
+    LEASE = "lease", "notifier: nothing is sent long after the group confirmed a commit; without it a woken zombie sends"
 
 
 def _ordered(variable: str) -> tuple[Point | None, int]:

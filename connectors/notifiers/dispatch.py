@@ -29,12 +29,14 @@ log = structlog.get_logger()
 
 
 class Dispatcher:
-    """`write` keeps a receipt and, once Kafka has it, ends it for its record. The owner of all lanes."""
+    """`write` keeps a receipt and, once Kafka has it, ends it for its record. `lease`: whether what was taken is still ours.
+    The owner of all lanes."""
 
-    def __init__(self, build: Build, book: Book, write: Write, meters: Meters) -> None:
+    def __init__(self, build: Build, book: Book, write: Write, meters: Meters, lease: Callable[[], bool]) -> None:
         self.routes = Routes()
         self.lanes: dict[str, Lane] = {}
         self._build, self._book, self._write, self._meters = build, book, write, meters
+        self.may_send = lease
         self._changing = Lock()
         self._closing = False
 

@@ -27,6 +27,7 @@ from waterline.schemas.faults import Point, crash
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 60.0
 PATIENCE = 5
 """Failures in a row before the whole channel waits."""
+ASK_S = 0.05
 MOST = 500
 """Alerts in one message of a storm."""
 
@@ -51,6 +52,9 @@ class Job:
 
 class Owner(Protocol):
     """Told by the threads of a lane what became of jobs. `after` is to be called once Kafka knows of all of them."""
+
+    def may_send(self) -> bool:
+        """Whether what waits is still ours to send."""
 
     def notice(self, lane: "Lane", jobs: Sequence[Job]) -> Notice | None:
         """What to send; None when there is nothing to send any more."""
@@ -161,6 +165,9 @@ class Lane:
                     due = math.inf  # one at a time finds out whether the channel is back
                 if due is None or due > now:
                     self._changed.wait(None if due in (None, math.inf) else due - now)
+                    continue
+                if not self._owner.may_send():
+                    self._changed.wait(ASK_S)
                     continue
                 _, _, key = heapq.heappop(self._heap)
                 bucket = self._buckets[key]

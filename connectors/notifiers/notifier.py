@@ -5,6 +5,7 @@
 This thread alone touches the consumer. Before it sends anything for a partition it reads the receipts to their end.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -33,9 +34,13 @@ from waterline.schemas.topics import ALERT_DELIVERIES, ALERT_TRANSITIONS
 GROUP = "waterline-notifier"
 CHUNK, POLL_S = 200, 0.05
 COMMIT_S, TOLD_S, STALE_S = 0.2, 1.0, 60.0
+ASK_S = 10.0
 DRAIN_S = 10.0
 CATCH_UP_S = 60.0
 SESSION_MS = 10_000
+BEAT_S, LEASE_S = 1.5, 6.0
+"""Positions are committed at least so often, and nothing is sent when the group has confirmed none for so long. Another process
+can have our partitions only after a whole session without a word of ours: one that stood still finds out before it sends."""
 
 _decode = msgspec.json.Decoder(AlertTransition).decode
 log = structlog.get_logger()
@@ -66,7 +71,7 @@ class Notifier:
         self._writer = Writer(kafka_config(config), deliveries)
         self._watched = Watched(Path(config.routes_file)) if config.routes_file else None
         self._dispatcher = Dispatcher(
-            lambda spec, routes: build(spec, routes, os.environ), self._book, self._writer.write, self.meters
+            lambda spec, routes: build(spec, routes, os.environ), self._book, self._writer.write, self.meters, self._leased
         )
         if self._watched:
             self._dispatcher.use(self._watched.routes)
@@ -77,6 +82,8 @@ class Notifier:
         self._pressed = False
         self._why = "no partition is assigned yet"
         self._committed_at = self._told_at = 0.0
+        self._asked_at = self._confirmed_at = -math.inf
+        self._asking = False
 
     def _consumer_config(self, group: str) -> dict[str, Any]:
         mine: dict[str, Any] = {
@@ -112,6 +119,8 @@ class Notifier:
             return [f"the loop has not turned for {still:.0f} s"]
         if not self._ready:
             return [self._why]
+        if self._ways and not self._leased() and self._confirmed_at > 0:
+            return ["Kafka has not confirmed this process for some seconds: nothing is sent"]
         return [f"{self._dispatcher.waiting} notifications wait: no more are read"] if self._pressed else []
 
     def _turn(self) -> None:
@@ -168,12 +177,19 @@ class Notifier:
             if not without(Guard.RECEIPTS):
                 count = self._reader.catch_up(self._book, CATCH_UP_S, self._touch)
                 log.info("receipts read", count=count)
-        except Transient as error:
-            self._why = error.reason
-            log.warning("receipts cannot be read yet", reason=error.reason)
+            self._begin()
+        except (Transient, KafkaException) as error:
+            self._why = error.reason if isinstance(error, Transient) else error.args[0].str()
+            log.warning("cannot begin yet", reason=self._why)
             return
         self._consumer.resume(self._places())
         self._stale, self._ready, self._pressed = False, True, False
+
+    def _begin(self) -> None:
+        new = [TopicPartition(self._topic, number) for number, way in self._ways.items() if way.position() < 0]
+        for place in self._consumer.committed(new, timeout=ASK_S) if new else []:
+            low, _ = self._consumer.get_watermark_offsets(TopicPartition(self._topic, place.partition), timeout=ASK_S)
+            self._ways[place.partition].begin(max(place.offset, low))
 
     def _touch(self) -> None:
         self.turned = time.monotonic()
@@ -187,12 +203,20 @@ class Notifier:
         self._writer.flush(DRAIN_S)
         self._commit(wait=True)
         consumer.incremental_unassign(partitions)
-        self._lost(consumer, partitions)
+        self._drop(partitions)
 
     def _lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """The group has given them to another."""
+        log.warning("partitions are lost", count=len(partitions))
+        self._drop(partitions)
+
+    def _drop(self, partitions: list[TopicPartition]) -> None:
         for one in partitions:
             if way := self._ways.pop(one.partition, None):
                 way.dropped = True
+        self._asking = False
+        if not self._ways:
+            self._ready, self._why = False, "no partition is assigned"
 
     def _places(self) -> list[TopicPartition]:
         return [TopicPartition(self._topic, number) for number in self._ways]
@@ -207,28 +231,38 @@ class Notifier:
     # the ends
 
     def _commit(self, wait: bool) -> None:
-        due = [(way, position) for way in self._ways.values() if (position := way.position()) > way.committed]
-        if not due:
+        known = [(way, position) for way in self._ways.values() if (position := way.position()) >= 0]
+        due = [(way, position) for way, position in known if position > way.committed]
+        now = time.monotonic()
+        if not wait and (self._asking or not (due or now - self._asked_at >= BEAT_S) or not known):
             return
-        crash(Point.RECEIPT_WRITTEN)
-        offsets = [TopicPartition(self._topic, way.partition, position) for way, position in due]
+        if due:
+            crash(Point.RECEIPT_WRITTEN)
+        offsets = [TopicPartition(self._topic, way.partition, position) for way, position in (due or known)]
         for way, position in due:
             way.committed = position
         if not wait:
+            self._asked_at, self._asking = now, True
             self._consumer.commit(offsets=offsets, asynchronous=True)
-            return
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            log.warning("cannot commit: the next start repeats what was read since", reason=error.args[0].str())
+        elif offsets:
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+            except KafkaException as error:
+                log.warning("cannot commit: the next start repeats what was read since", reason=error.args[0].str())
 
     def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
         """What could not be committed is committed again with the next."""
-        for one in places:
-            failed = error or one.error
-            if failed and (way := self._ways.get(one.partition)):
+        self._asking = False
+        failed = [(one.partition, error or one.error) for one in places if error or one.error]
+        if not failed:
+            self._confirmed_at = self._asked_at
+        for partition, why in failed:
+            if why and (way := self._ways.get(partition)):
                 way.committed = -1
-                log.warning("cannot commit yet", reason=failed.str())
+                log.warning("cannot commit yet", partition=partition, reason=why.str())
+
+    def _leased(self) -> bool:
+        return time.monotonic() - self._confirmed_at < LEASE_S or without(Guard.LEASE)
 
     def _tell(self) -> None:
         for name, lane in self._dispatcher.lanes.items():
@@ -236,7 +270,7 @@ class Notifier:
             self.meters.failing.labels(name).set(lane.failures)
         for number, way in list(self._ways.items()):
             _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)
-            self.meters.lag.labels(self._topic, number).set(max(0, end - max(way.committed, 0)) if end > 0 else way.open)
+            self.meters.lag.labels(self._topic, number).set(max(0, end - max(way.position(), 0)) if end > 0 else way.open)
         if self._watched and (routes := self._watched.changed(self._dispatcher.use)) is not None:
             self.meters.routes_unreadable.set(0 if routes else 1)
 

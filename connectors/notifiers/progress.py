@@ -33,13 +33,17 @@ class Way:
         self._records: deque[Record] = deque()
         self._next = -1
 
+    def begin(self, offset: int) -> None:
+        """Where the group stands, or the partition begins."""
+        self._next = self.committed = offset
+
     def take(self, offset: int) -> Record:
         record = Record(self, offset)
         self._records.append(record)
         return record
 
     def position(self) -> int:
-        """The offset up to which all is done; -1 while nothing was."""
+        """The offset up to which all is done; -1 before `begin`, while nothing was."""
         while self._records and not self._records[0].left:
             self._next = self._records.popleft().offset + 1
         return self._next

@@ -41,6 +41,10 @@ class Owner:
         self.held: list[After] = []
         self.outcomes: list[str] = []
         self.remains: list[Job] = []
+        self.leased = True
+
+    def may_send(self) -> bool:
+        return self.leased
 
     def notice(self, lane: Lane, jobs: Sequence[Job]) -> Notice | None:
         return Notice([job.alert for job in jobs])
@@ -184,6 +188,16 @@ def test_a_storm_is_gathered(bench: Bench) -> None:
     assert (len(one), len(rest)) == (1, 40)
     assert second - first >= 0.5
     assert [told for told in rest if told[0] == "s3"] == [("s3", 1), ("s3", 2)]
+
+
+def test_what_may_not_be_ours_any_more_waits(bench: Bench) -> None:
+    bench.owner.leased = False
+    lane = bench.lane()
+    bench.put(lane, 1)
+    lane.join(time.monotonic() + 0.3)
+    assert bench.channel.sent == []
+    bench.owner.leased = True
+    wait(lambda: bench.channel.sent, "it is ours again")
 
 
 def test_what_is_dropped_is_not_sent(bench: Bench) -> None:
