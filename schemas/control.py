@@ -45,9 +45,7 @@ class ControlLimit(Struct, kw_only=True, omit_defaults=True):
     revision: Annotated[int, Meta(ge=1, description="running number within the key")]
     limit: Money
     spent: Annotated[Money, Meta(description="priced leaves whose ts lies in the period")]
-    forecast: Annotated[
-        Money | None, Meta(description="of the whole period; null while too little of it is known to say")
-    ] = None
+    forecast: Annotated[Money | None, Meta(description="of the whole period; null while too little of it is known to say")] = None
     verdict: LimitVerdict
     withdrawn: Annotated[bool, Meta(description="the budget is no more, and allows")] = False
     at: Annotated[Instant, Meta(description="event time up to which spending is known")]
