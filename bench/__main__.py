@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 
-from bench import edge, growth, league, processors, sink, whole_path
+from bench import alerts, edge, growth, league, processors, sink, whole_path
 from bench.report import RESULTS, verdict
 
 
@@ -26,6 +26,7 @@ PARTS: dict[str, tuple[str, Callable[[int, bool], object]]] = {
     "sink": ("Kafka to ClickHouse, beside a naive loop", sink.run),
     "edge": ("CPU of the collector", edge.run),
     "league": ("false alarms and delays of drift detectors, beside river's", league.run),
+    "alerts": ("from a fault to a webhook and from an event to a gateway's verdict, beside a query each minute", alerts.run),
     "growth": ("cost of an event as open decisions and stored rows grow", growth.run),
 }
 

@@ -77,9 +77,12 @@ def facts(client: Client, prefix: str, load: Load) -> list[str]:
 
 
 def reconciled(client: Client) -> list[str]:
-    """The streams' facts of all seeds so far are what SQL makes of the raw events."""
-    differing = questions.ask(client, questions.find("reconciliation", questions.load())).rows
-    return [f"{len(differing)} facts are not what the raw events say, such as {differing[0]}"] if differing else []
+    """The streams' facts and alerts of all seeds so far are what SQL makes of the raw events."""
+    wrong: list[str] = []
+    for name, what in (("reconciliation", "facts"), ("alert_reconciliation", "alerts")):
+        differing = questions.ask(client, questions.find(name, questions.load())).rows
+        wrong += [f"{len(differing)} {what} are not what the raw events say, such as {differing[0]}"] if differing else []
+    return wrong
 
 
 def repeated(client: Client, prefix: str) -> list[str]:

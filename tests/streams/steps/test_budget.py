@@ -94,7 +94,7 @@ def test_the_period_ends_with_time_even_if_nothing_is_spent() -> None:
     assert purses.now().verdict is DENY
     purses.take(GroupInput(mark=Mark(0, False, (TODAY + 1) * DAY)))
     now = purses.now()
-    assert (now.period_from, now.spent, now.verdict) == ("2026-11-21", 0, WARN), "its forecast is the day before's pace"
+    assert (now.period_from, now.spent, now.verdict) == ("2026-11-21", Decimal(0), WARN), "its forecast is the day before's pace"
     assert {mark for mark, state in purses.told if state is RESOLVED} >= {"50 %", "80 %", "100 %"}
 
 
@@ -126,7 +126,7 @@ def test_a_budget_that_is_taken_away_is_withdrawn_and_its_alerts_end() -> None:
     assert purses.now().revision == revision, "nothing more is told of it"
     purses.book.now = Rules("v3", (), (DAILY,))
     purses.take(GroupInput(mark=Mark(0, False, NOON)))
-    assert (purses.now().verdict, purses.now().spent, purses.now().withdrawn) == (DENY, 11, False)
+    assert (purses.now().verdict, purses.now().spent, purses.now().withdrawn) == (DENY, Decimal(11), False)
     numbers = [alert.transition for alert in purses.alerts if alert.rule == "daily" and alert.group["mark"] == "50 %"]
     assert numbers == [1, 2, 3]
 
