@@ -113,8 +113,10 @@ def test_a_receiver_on_this_machine_prints_what_comes(tmp_path: Path) -> None:
             time.sleep(0.02)
         answer = httpx.post(f"http://127.0.0.1:{port}/slack", json={"text": "hello [there]", "blocks": []})
         assert answer.text == "ok"
-    finally:
         process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
         process.wait(10)
     assert "hello [there]" in (tmp_path / "out").read_text()
     assert "1 messages" in (tmp_path / "out").read_text()

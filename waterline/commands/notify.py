@@ -1,6 +1,8 @@
 """`waterline notify test | routes | acknowledge | receive`: where alerts go, and whether they would arrive."""
 
 import os
+import signal
+import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -106,13 +108,13 @@ def receive(
         receiver = Receiver(port, secret=os.environ[variable] if secret else "", heard=_heard)
     except OSError as error:
         raise Permanent(ErrorCode.INVALID_PARAMETER, f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from error
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     with receiver:
         OUT.print(f"listening on {receiver.url}")
-        try:
-            while True:
-                receiver.wait(len(receiver.messages) + 1, 3600)
-        except KeyboardInterrupt:
-            OUT.print(f"{len(receiver.messages)} messages")
+        stop.wait()
+        OUT.print(f"{len(receiver.messages)} messages")
 
 
 def _heard(message: Message) -> None:
