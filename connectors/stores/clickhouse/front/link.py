@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,11 +127,12 @@ class Link:
                 if piece:
                     self.raw.insert_append(handle, piece)
             result = self.raw.insert_done(handle)
-        except RuntimeError as error:
-            raise from_engine(error) from error
-        except BaseException:
+        except BaseException as error:
             if handle is not None:
-                self.raw.insert_cancel(handle)
+                with suppress(RuntimeError):  # a refused insert may have ended by itself; if not, nothing else could run here
+                    self.raw.insert_cancel(handle)
+            if isinstance(error, RuntimeError):
+                raise from_engine(error) from error
             raise
         stats = _stats(result)
         stats.elapsed_ns = time.perf_counter_ns() - started
