@@ -115,9 +115,6 @@ class Silence:
                 continue
             for rule in self.rules:
                 self._look(rule, agent, now)
-            if agent.minutes and not any(told.fires for told in agent.told.values()) and _ended(agent) + GIVEN_UP <= now:
-                del self.agents[key]
-                self.touched.add(key)
 
     def _look(self, rule: Rule, agent: Agent, now: int) -> None:
         last = agent.minutes[-1]

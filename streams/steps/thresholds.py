@@ -31,7 +31,7 @@ from waterline.streams.steps.tally import MINUTE
 from waterline.streams.steps.windows import Age, Cell, Clock, Series, WindowKey, Windows
 
 WINDOW, ALARM, MARKS, RULES = b"w", b"a", b"m", b"r"
-UNSHOWN = frozenset({"decisions", "tokens", "nanos"})
+UNSHOWN = frozenset({"decisions", "nanos"})
 """Fields to which every decision adds: none of them is an example."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_cell = msgspec.msgpack.Decoder(tuple[WindowKey, Cell]).decode
@@ -78,6 +78,7 @@ class Thresholds:
         return True
 
     def drain(self, changes: Changes) -> None:
+        self._wanted()
         for replay in (False, True):
             self._pass(replay)
         self._look_ahead()
@@ -137,7 +138,6 @@ class Thresholds:
             "reviewed": standing.judged,
             "overturned": told.overturned,
             "unpriced": standing.unpriced,
-            "tokens": standing.tokens,
             "nanos": (nano(told.automated_cost) or 0) + (nano(told.human_cost) or 0),
         }
         for cell in self._cells(series, AGENT, standing.at):

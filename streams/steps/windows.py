@@ -40,7 +40,6 @@ class Cell(Struct, array_like=True):
     reviewed: int = 0
     overturned: int = 0
     unpriced: int = 0
-    tokens: int = 0
     nanos: int = 0
     model_ms: Sketch = {}
     examples: dict[str, list[str]] = {}

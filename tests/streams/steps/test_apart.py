@@ -95,7 +95,7 @@ def test_the_end_of_a_replay_is_no_silence() -> None:
     assert agents.told == []
 
 
-def test_who_never_comes_back_is_closed_and_forgotten() -> None:
+def test_who_is_gone_for_a_day_is_closed_and_its_numbers_go_on() -> None:
     agents = Agents()
     agents.take(*(calls(minute) for minute in range(5)), time(5))
     agents.take(time(20))
@@ -103,6 +103,9 @@ def test_who_never_comes_back_is_closed_and_forgotten() -> None:
     assert agents.states == [FIRING, NO_DATA]
     agents.take(calls(2000), time(2001))
     assert agents.states == [FIRING, NO_DATA], "one minute says nothing"
+    agents.take(*(calls(minute) for minute in range(2001, 2005)), time(2005))
+    agents.take(time(2020))
+    assert [(told.state, told.transition) for told in agents.told] == [(FIRING, 1), (NO_DATA, 2), (FIRING, 3)]
 
 
 def test_a_decision_over_three_times_its_tasks_mean_fires_and_is_over_when_nothing_more_is_heard() -> None:

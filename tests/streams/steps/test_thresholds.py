@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tests.streams.steps.world import TENANT, Disk
 from waterline.schemas.alerts import AlertState, AlertTransition
+from waterline.schemas.control import Scope
 from waterline.schemas.events import Kind
-from waterline.schemas.facts import Calls, Contribution, GroupInput, Mark, Standing
+from waterline.schemas.facts import Calls, Contribution, GroupInput, Mark, Spend, Standing
 from waterline.schemas.frames import Frame, Line
 from waterline.schemas.topics import ALERT_TRANSITIONS, GROUP_INPUTS
 from waterline.streams.steps.fold import Position
@@ -321,3 +322,15 @@ def test_a_review_that_comes_days_after_its_decision_is_part_of_the_week() -> No
         late.append(GroupInput(tenant=TENANT, agent="a", decision_key=f"d0-{n}", now=after, previous=before))
     watched.take(*late, watched.time(day(3) + 10), restart=True)
     assert [(one.state, one.value, one.late) for one in watched.told[told:]] == [(FIRING, Decimal("0.333333333"), True)]
+
+
+def test_a_restart_keeps_what_is_compared_with_whatever_comes_first_after_it() -> None:
+    watched = Watched(DAILY_COST)
+    for number in range(7):
+        watched.take(watched.cost(number, f"d{number}", "10"), watched.time(day(number + 1)))
+    told = len(watched.told)
+    spent = Spend(Scope.TEAM, "search", 1, 1, 1)
+    watched.take(watched.time(day(7) + 120), restart=True)
+    watched.take(GroupInput(tenant=TENANT, spend=spent), restart=True)
+    watched.take(watched.cost(7, "d7", "16"), watched.time(day(8)))
+    assert FIRING in [one.state for one in watched.told[told:]]
