@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from waterline.schemas.control import Scope
-from waterline.schemas.events import Instant, Kind, Millis, Money, Name, Outcome, Tokens, Verdict
+from waterline.schemas.events import Clock, Instant, Kind, Millis, Money, Name, Outcome, Tokens, Verdict
 
 ZERO = Decimal(0)
 
@@ -171,7 +171,9 @@ class DecisionLink(Struct, kw_only=True, omit_defaults=True):
 
 class Standing(Struct, array_like=True, frozen=True):
     """What a decision is to its groups now. `at` is its start in microseconds, by which windows count it; `judged`: a reviewer
-    said what became of the proposal."""
+    said what became of the proposal. `artifact` is its hash, else the version of the agent; `steps` are calls of models and
+    tools. `corrected_at` is when a human first overturned it or told a correction, and `corrections` are the keys of what was
+    corrected."""
 
     contribution: Contribution
     at: int
@@ -179,11 +181,23 @@ class Standing(Struct, array_like=True, frozen=True):
     unpriced: int = 0
     tokens: int = 0
     judged: bool = False
+    artifact: str = ""
+    stage: str = ""
+    output_class: str = ""
+    escalation_reason: str = ""
+    confidence: float | None = None
+    steps: int = 0
+    tool_errors: int = 0
+    agent_ms: float = 0.0
+    queue_ms: float = 0.0
+    resolution_ms: float = 0.0
+    corrected_at: int | None = None
+    corrections: tuple[str, ...] = ()
 
 
 class Calls(Struct, array_like=True):
     """Calls of one agent to one tool or model that ended in one minute (minutes since 1970). `durations` is a sketch of
-    milliseconds (streams/steps/sketch.py), `examples` are decision keys of calls that failed."""
+    milliseconds (streams/steps/sketch.py), `examples` are decision keys of calls that failed, `artifact` is as in `Standing`."""
 
     kind: Kind
     name: str
@@ -193,6 +207,7 @@ class Calls(Struct, array_like=True):
     durations: dict[int, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
     replay: bool = False
+    artifact: str = ""
 
 
 class Spend(Struct, array_like=True, frozen=True):
@@ -232,17 +247,18 @@ class GroupInput(Struct, kw_only=True, omit_defaults=True):
 
 
 class QualityFact(Struct, kw_only=True, omit_defaults=True):
-    """Expected review cost of one group on one day (M1). Topic `quality.facts`, table `quality_facts`.
+    """What one measure of one group comes to on one day. Topic `quality.facts`, table `quality_facts`.
 
-    Taken from the closed days before `day`, so it does not depend on the order of arrival:
-    expected_cost(decision) = automated_cost(decision) + p_review * mean_review_cost.
+    `expected_cost` (M1) is taken from the closed days before `day`, so it does not depend on the order of arrival:
+    expected_cost(decision) = automated_cost(decision) + p_review * mean_review_cost. All other measures are of the decisions
+    that began in the window, as they are known now: `value` = `part` / `samples` for a rate, with Wilson's interval.
     """
 
     tenant: str
     group: str
     measure: str = "expected_cost"
     day: str
-    revision: Annotated[int, Meta(ge=0, description="inputs applied to the group so far")]
+    revision: Annotated[int, Meta(ge=0, description="running number within the group, measure and day")]
     agent: str = ""
     task: str = ""
     state: Annotated[str, Meta(description="ok or insufficient")] = "ok"
@@ -254,6 +270,16 @@ class QualityFact(Struct, kw_only=True, omit_defaults=True):
     p_review: float | None = None
     mean_review_cost: Money | None = None
     expected_review_cost: Annotated[Money | None, Meta(description="review cost / decisions of the window, exact")] = None
+    clock: Clock = Clock.SOURCE
+    samples: Annotated[int, Meta(ge=0, description="how many decisions, reviews, labels, ... the value is drawn from")] = 0
+    part: Annotated[int, Meta(ge=0, description="how many of them are what a rate counts")] = 0
+    value: float | None = None
+    low: Annotated[float | None, Meta(description="the lower end of the 95 % interval")] = None
+    high: float | None = None
+    band: Annotated[str, Meta(description="what a value of that size is called, where it has a name")] = ""
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
 
 
 class PriceVersion(Struct, kw_only=True, omit_defaults=True):

@@ -10,6 +10,7 @@ from waterline.schemas.control import ControlLimit
 from waterline.schemas.dead_letter import DeadLetter
 from waterline.schemas.events import Event, Payload
 from waterline.schemas.facts import CostFact, DecisionFact, DecisionLink, GroupInput, PriceVersion, QualityFact
+from waterline.schemas.judgement import CanaryVerdict, DriftFact
 
 DAY_MS = 24 * 3600 * 1000
 TOMBSTONE_MS = 7 * DAY_MS
@@ -56,7 +57,20 @@ GROUP_INPUTS = Topic(
 DECISION_LINKS = Topic(
     "decision.links", "tenant, alias", "business id -> decision key, as elected", DecisionLink, "decision_links", compacted=True
 )
-QUALITY_FACTS = Topic("quality.facts", "tenant, group", "expected cost, one per group and day", QualityFact, "quality_facts")
+QUALITY_FACTS = Topic(
+    "quality.facts", "tenant, group", "what a measure of a group comes to on a day", QualityFact, "quality_facts"
+)
+DRIFT_FACTS = Topic(
+    "drift.facts", "tenant, agent", "how a distribution of an agent compares with its baseline", DriftFact, "drift_facts"
+)
+CANARY_VERDICTS = Topic(
+    "canary.verdicts",
+    "tenant, agent",
+    "promote, hold or roll back, whenever it changes",
+    CanaryVerdict,
+    "canary_verdicts",
+    retention_ms=30 * DAY_MS,
+)
 ALERT_TRANSITIONS = Topic(
     "alert.transitions",
     "alert id",
@@ -113,6 +127,8 @@ TOPICS: tuple[Topic, ...] = (
     GROUP_INPUTS,
     DECISION_LINKS,
     QUALITY_FACTS,
+    DRIFT_FACTS,
+    CANARY_VERDICTS,
     ALERT_TRANSITIONS,
     ALERT_DELIVERIES,
     CONTROL_LIMITS,

@@ -51,6 +51,7 @@ FIRST = (
 )
 _KIND = {kind: index for index, kind in enumerate(KINDS)}
 _REVIEW, _DECISION, _ESCALATION = _KIND[Kind.REVIEW], _KIND[Kind.DECISION], _KIND[Kind.ESCALATION]
+_CORRECTION = _KIND[Kind.CORRECTION]
 _TOOL, _RETRIEVAL = _KIND[Kind.TOOL_CALL], _KIND[Kind.RETRIEVAL]
 _FIRST_WINS = not without(Guard.FIRST_WINS)
 
@@ -81,6 +82,8 @@ class Decision:
 
     __slots__ = (
         "began",
+        "corrected_at",
+        "corrections",
         "ended",
         "errors",
         "escalated",
@@ -124,6 +127,8 @@ class Decision:
         self.escalated = False
         self.tool_calls = self.tool_errors = self.retrievals = self.errors = self.retries = self.reviews = 0
         self.synthetic: set[str] = set()
+        self.corrections: set[str] = set()
+        self.corrected_at = NEVER
         self.ledger = Ledger(self.price_from)
         self.resolution = Resolution()
 
@@ -168,6 +173,8 @@ class Decision:
         end = min(ts + round(length * 1000), END)
         if event.synthetic_fields and not self.synthetic.issuperset(event.synthetic_fields):
             said = _say(said, "synthetic_fields", event.synthetic_fields)
+        if event.correction_key:
+            said = _say(said, "correction_key", event.correction_key)
         self._take(Entry(event.event_id, ts, end, start, flags, queue, said, leaf))
         return end or 1
 
@@ -221,6 +228,8 @@ class Decision:
             self.retrievals += 1
         elif kind == _REVIEW:
             self.reviews += 1
+        elif kind == _CORRECTION and ts < self.corrected_at:
+            self.corrected_at = ts
         if entry.said is not None:
             self._draw_sayings(entry, entry.said, kind)
         self.resolution.add(entry)
@@ -237,6 +246,7 @@ class Decision:
             self.escalated = True
         if flags & OVERTURNED:
             self.ledger.overturn(ts)
+            self.corrected_at = min(ts, self.corrected_at)
 
     def _sayings(self, event: Event, order: Order) -> dict[str, Any] | None:
         """Fields that this event may be the first or the last to say."""
@@ -261,6 +271,9 @@ class Decision:
                     continue
             elif name == "synthetic_fields":
                 self.synthetic.update(value)
+                continue
+            elif name == "correction_key":
+                self.corrections.add(value)
                 continue
             else:
                 rank = (kind == _DECISION, *order) if name in _OF_THE_DECISION else order

@@ -10,13 +10,13 @@ While nothing moves, the index times n m / (n + m) is about chi-square with one 
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 from scipy.special import chdtri
 
+from waterline.schemas.judgement import ShareChange, Shift
 from waterline.streams.steps.drift_scores import Array
 from waterline.streams.steps.sketch import count, value_of
 
@@ -25,22 +25,6 @@ MODERATE, MAJOR = 0.1, 0.25
 CHANCE = 0.05
 TOLD = 3
 BINS = 10
-
-
-class Shift(StrEnum):
-    NONE = "none"
-    MODERATE = "moderate"
-    MAJOR = "major"
-    INSUFFICIENT = "insufficient"
-
-
-class Moved(Struct, frozen=True):
-    """A category or bin, its share before and now (not smoothed), and what it adds to the index."""
-
-    name: str
-    before: float
-    now: float
-    adds: float
 
 
 class Distance(Struct, frozen=True, kw_only=True):
@@ -53,7 +37,7 @@ class Distance(Struct, frozen=True, kw_only=True):
     by_chance: float
     before: int
     now: int
-    moved: tuple[Moved, ...]
+    moved: tuple[ShareChange, ...]
     ks: float | None = None
     wasserstein: float | None = None
 
@@ -94,7 +78,7 @@ def _compared(names: list[str], before: list[int], now: list[int]) -> Distance:
     divergence = float((p * np.log2(p / middle) + q * np.log2(q / middle)).sum() / 2)
     by_chance = float(chdtri(categories - 1, CHANCE)) * (1 / n + 1 / m) if categories > 1 else 0.0
     order = np.argsort(-adds, kind="stable")[:TOLD]
-    moved = tuple(Moved(names[i], before[i] / n, now[i] / m, float(adds[i])) for i in order.tolist() if adds[i] > 0)
+    moved = tuple(ShareChange(names[i], before[i] / n, now[i] / m, float(adds[i])) for i in order.tolist() if adds[i] > 0)
     return Distance(
         shift=_verdict(psi, by_chance),
         psi=psi,

@@ -77,7 +77,7 @@ class Drops:
     def _rule(self, name: str) -> Rule | None:
         return next((rule for rule in self.book.now.apart if rule.name == name and rule.how is How.ACCURACY), None)
 
-    def take(self, given: GroupInput) -> None:
+    def take(self, given: GroupInput, heard: int) -> None:
         for rule in self.book.now.apart:
             if rule.how is How.ACCURACY:
                 self._label(rule, given)

@@ -81,7 +81,6 @@ class Outliers:
         return True
 
     def take(self, given: GroupInput, heard: int) -> None:
-        """`heard`: what time has come to in the decision's kind of time, microseconds."""
         for standing, sign in ((given.previous, -1), (given.now, 1)):
             if standing is not None:
                 self._count(self._task(given.tenant, standing), standing, sign)

@@ -78,7 +78,7 @@ class Silence:
     def rules(self) -> list[Rule]:
         return [rule for rule in self.book.now.apart if rule.how is How.SILENCE]
 
-    def take(self, given: GroupInput) -> None:
+    def take(self, given: GroupInput, heard: int) -> None:
         if given.calls is not None and not given.calls.replay:
             self._hear(given.tenant, given.agent, given.calls.minute)
         elif given.now is not None and not given.now.replay and given.now.contribution.agent:
@@ -107,8 +107,10 @@ class Silence:
             if told.fires and rule is not None:
                 self._tell(rule, agent, told, AlertState.RESOLVED, minute * MINUTE)
 
-    def advance(self, now: int) -> None:
-        """The wall has come to `now`, microseconds."""
+    def advance(self, replay: bool, now: int) -> None:
+        """A replay is never silent: it is over."""
+        if replay:
+            return
         for key in self._agenda.due(now, LOOKS):
             agent = self.agents.get(key)
             if agent is None:
@@ -139,7 +141,7 @@ class Silence:
         self.touched.add(agent.key)
         self.outs.append(_record(rule, self.book.now.version, agent, told, previous, state, at))
 
-    def end(self, gone: Mapping[str, Rule], heard: int) -> None:
+    def end(self, gone: Mapping[str, Rule], heard: tuple[int, int]) -> None:
         """Resolves what fires by rules that are gone."""
         for agent in self.agents.values():
             for name, told in agent.told.items():
@@ -147,7 +149,7 @@ class Silence:
                     told.fires, told.transition = False, told.transition + 1
                     group = {"agent": agent.agent}
                     self.outs.append(
-                        withdrawn(gone[name], self.book.now, agent.tenant, group, told.transition, told.opened_at, heard)
+                        withdrawn(gone[name], self.book.now, agent.tenant, group, told.transition, told.opened_at, heard[0])
                     )
                     self.touched.add(agent.key)
 

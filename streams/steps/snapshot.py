@@ -7,8 +7,9 @@ from waterline.schemas.facts import Component, Contribution, CostFact, DecisionF
 from waterline.streams.steps.decision import Decision
 from waterline.streams.steps.entry import Entry, money
 from waterline.streams.steps.ledger import HUMAN, MODEL, PRICED, RETRIEVAL, TOOL
-from waterline.streams.steps.moment import day_of, instant
+from waterline.streams.steps.moment import NEVER, day_of, instant
 
+_NOTHING = (None, "")
 MOST_TOKENS, MOST_MS = 2**53, 1e13
 """What the fields of a fact can hold; only made-up numbers come near."""
 
@@ -91,9 +92,28 @@ def standing(decision: Decision) -> Standing | None:
     life, ledger = decision.life, decision.ledger
     if life.merged_into or not life.entries:
         return None
-    tokens = ledger.input + ledger.cache_read + ledger.cache_write + ledger.output
-    judged = "review_verdict" in decision.last
-    return Standing(_contribution(decision), decision.began, life.replay, ledger.unpriced, min(tokens, MOST_TOKENS), judged)
+    first, last = decision.first, decision.last
+    agent_ms, queue_ms, review_ms, downstream_ms = decision.resolution.parts()
+    return Standing(
+        _contribution(decision),
+        at=decision.began,
+        replay=life.replay,
+        unpriced=ledger.unpriced,
+        tokens=min(ledger.input + ledger.cache_read + ledger.cache_write + ledger.output, MOST_TOKENS),
+        judged="review_verdict" in last,
+        artifact=(first.get("artifact_id") or first.get("agent_version") or _NOTHING)[1],
+        stage=first.get("stage", _NOTHING)[1],
+        output_class=last.get("output_class", _NOTHING)[1],
+        escalation_reason=first.get("escalation_reason", _NOTHING)[1],
+        confidence=last["confidence"][1] if "confidence" in last else None,
+        steps=ledger.model_calls + decision.tool_calls,
+        tool_errors=decision.tool_errors,
+        agent_ms=agent_ms,
+        queue_ms=queue_ms,
+        resolution_ms=min(agent_ms + queue_ms + review_ms + downstream_ms, MOST_MS),
+        corrected_at=None if decision.corrected_at == NEVER else decision.corrected_at,
+        corrections=tuple(sorted(decision.corrections)) if decision.corrections else (),
+    )
 
 
 def _contribution(decision: Decision) -> Contribution:

@@ -23,7 +23,7 @@ MARK_EVERY = 5 * SECOND
 """of event time on the wall: how late an idle stream may learn that time goes on"""
 
 _encode = msgspec.json.Encoder().encode
-_Key = tuple[str, str, Kind, str, int, bool]
+_Key = tuple[str, str, Kind, str, int, bool, str]
 
 
 class Tally:
@@ -43,10 +43,11 @@ class Tally:
         if kind not in COUNTED or not event.agent:
             return
         name = event.tool if kind is Kind.TOOL_CALL else event.model_served or event.model_requested
-        key = (event.tenant, event.agent, kind, name or event.name, end // MINUTE, event.clock is Clock.REPLAY)
+        artifact = event.artifact_id or event.agent_version
+        key = (event.tenant, event.agent, kind, name or event.name, end // MINUTE, event.clock is Clock.REPLAY, artifact)
         calls = self._calls.get(key)
         if calls is None:
-            calls = self._calls[key] = Calls(kind, key[3], key[4], replay=key[5])
+            calls = self._calls[key] = Calls(kind, key[3], key[4], replay=key[5], artifact=artifact)
         calls.count += 1
         bucket = bucket_of(event.duration_ms)
         calls.durations[bucket] = calls.durations.get(bucket, 0) + 1

@@ -10,7 +10,8 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
 from waterline.replay.recording import packaged_runs
-from waterline.streams.steps.distribution import SMOOTHING, Shift, of_categories, of_numbers
+from waterline.schemas.judgement import Shift
+from waterline.streams.steps.distribution import SMOOTHING, of_categories, of_numbers
 from waterline.streams.steps.sketch import bucket_of, value_of
 
 COUNTS = st.dictionaries(st.sampled_from("abcdefg"), st.integers(0, 300), min_size=1)
