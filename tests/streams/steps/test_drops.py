@@ -14,6 +14,7 @@ from waterline.schemas.events import Outcome
 from waterline.schemas.facts import Contribution, GroupInput, Mark, Standing
 from waterline.schemas.frames import Frame, Line
 from waterline.schemas.topics import ALERT_TRANSITIONS, GROUP_INPUTS
+from waterline.streams.steps.drops import Drops
 from waterline.streams.steps.fold import Position
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
@@ -106,5 +107,6 @@ def test_a_label_that_changes_before_it_is_judged_counts_as_it_is_then() -> None
     wrong = msgspec.structs.replace(first.now.contribution, outcome=Outcome.INCORRECT)
     later = msgspec.structs.replace(first, now=Standing(wrong, first.now.at, True), previous=first.now)
     tasks.fold.apply(Position(GROUP_INPUTS.name, 0, 0), Frame([Line(0, b"", first), Line(1, b"", later)], [], T0))
-    ((followed, _),) = tasks.fold.drops.followed.values()
+    (drops,) = (part for part in tasks.fold.parts if isinstance(part, Drops))
+    ((followed, _),) = drops.followed.values()
     assert followed.waiting == [(first.now.at, first.decision_key, False)]
