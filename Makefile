@@ -40,7 +40,7 @@ faults: $(VENV)/.installed-dev ## kill -9, stop and poison at random moments: ma
 bench: $(VENV)/.installed-dev ## ours beside what one would pick instead, as ratios with spread
 	@$(BIN)/python -m bench
 
-league: $(VENV)/.installed-dev ## drift detectors on ten streams, ours beside river's (half an hour): make league QUICK=1
+league: $(VENV)/.installed-dev ## drift detectors on ten streams, ours beside river's (ten minutes): make league QUICK=1
 	@$(BIN)/python -m bench.league $(if $(QUICK),--quick)
 
 schemas: $(VENV)/.installed ## write schemas/generated anew from the declarations
