@@ -26,6 +26,8 @@ log = structlog.get_logger()
 PATH = "/v1/limits"
 STRICTNESS = (LimitVerdict.ALLOW, LimitVerdict.WARN, LimitVerdict.DENY)
 CAUGHT_UP_S, POLL_S, AGAIN_S = 10.0, 0.2, 1.0
+HEARTBEAT_S = 2.0
+"""How often Kafka is asked whether it is there: a topic on which nothing happens does not tell."""
 
 Key = tuple[str, str, Scope, str]
 """(tenant, budget, scope, name)"""
@@ -42,6 +44,7 @@ class Limits:
         self._known: dict[Key, ControlLimit] = {}
         self._caught_up, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._heard = 0.0
 
     async def ask(self, tenant: str, wanted: Mapping[str, str]) -> bytes:
         """The answer's JSON. `wanted`: names by scope. Raises Permanent for a scope that is none, Transient while the topic is
@@ -55,7 +58,9 @@ class Limits:
             if time.monotonic() > deadline:
                 raise Transient(ErrorCode.KAFKA_UNAVAILABLE, f"{CONTROL_LIMITS.name} could not be read to its end yet")
             await asyncio.sleep(POLL_S / 10)
-        return answer(limit for limit in list(self._known.values()) if limit.tenant == tenant and concerns(limit, scopes))
+        found = (limit for limit in list(self._known.values()) if limit.tenant == tenant and concerns(limit, scopes))
+        age_s = time.monotonic() - self._heard
+        return answer(found, 0.0 if age_s < 2 * HEARTBEAT_S else age_s)
 
     def close(self) -> None:
         self._stop.set()
@@ -81,8 +86,11 @@ class Limits:
             while not self._stop.is_set():
                 for message in consumer.consume(1000, POLL_S / 4):
                     self._take(message, behind)
-                if not behind:
-                    self._caught_up.set()
+                if behind or time.monotonic() < self._heard + HEARTBEAT_S:
+                    continue
+                consumer.list_topics(CONTROL_LIMITS.name, HEARTBEAT_S)
+                self._heard = time.monotonic()
+                self._caught_up.set()
         finally:
             consumer.close()
 
@@ -123,8 +131,8 @@ def concerns(limit: ControlLimit, scopes: Mapping[Scope, str]) -> bool:
     return not scopes or limit.scope is Scope.TENANT or scopes.get(limit.scope) == limit.name
 
 
-def answer(limits: Iterable[ControlLimit]) -> bytes:
-    """`{"verdict": ..., "limits": [...]}`, the strictest first. No budget allows."""
+def answer(limits: Iterable[ControlLimit], age_s: float) -> bytes:
+    """`{"verdict": ..., "age_s": ..., "limits": [...]}`, the strictest first. No budget allows."""
     found = sorted(limits, key=lambda limit: (-STRICTNESS.index(limit.verdict), limit.budget, limit.scope, limit.name))
     verdict = found[0].verdict if found else LimitVerdict.ALLOW
-    return orjson.dumps({"verdict": verdict, "limits": [msgspec.to_builtins(limit) for limit in found]})
+    return orjson.dumps({"verdict": verdict, "age_s": round(age_s, 1), "limits": [msgspec.to_builtins(limit) for limit in found]})

@@ -40,6 +40,7 @@ def test_kafka_is_killed_and_comes_back(own_stack: Stack, start: Start) -> None:
     own = start(kafka=own_stack.kafka, collector_deadline_s=4)
     narrow = start(kafka=own_stack.kafka, collector_deadline_s=4, collector_queue_bytes=2**20)
     own.until(lambda: post(own, "before").status_code == 200)
+    assert limits_age_s(own) == 0
     own_stack.kill("kafka")
     answers: list[httpx.Response] = []
     filling = threading.Thread(target=fill, args=(narrow, answers))
@@ -56,12 +57,14 @@ def test_kafka_is_killed_and_comes_back(own_stack: Stack, start: Start) -> None:
     early = start(wait=False, kafka=own_stack.kafka)
     early.until_it_says("does not answer")
     assert post(early, "early").status_code == 503
+    own.until(lambda: limits_age_s(own) > 4)
 
     begin(own_stack)
     for each in (own, narrow, early):
         each.until_ready()
     own.until(lambda: post(own, "during").status_code == 200)  # the sender tries again, as 503 told it
     own.until(lambda: post(early, "later").status_code == 200)
+    own.until(lambda: limits_age_s(own) == 0)
     tap = Tap(own_stack.kafka, begin=True)
     copies = 2 if "did not confirm" in late.json()["message"] else 1  # on a machine at its limit it is refused at the door
     tap.until(lambda: {"before", "later"} <= ids(tap) and [e["event_id"] for e in tap.lines()].count("during") >= copies)
@@ -71,6 +74,12 @@ def test_kafka_is_killed_and_comes_back(own_stack: Stack, start: Start) -> None:
         assert whole(numbers)
     own.until(lambda: narrow.metric("collector_queued_bytes") == 0)
     tap.close()
+
+
+def limits_age_s(of: Running) -> float:
+    reply = of.client.get(f"{of.url}/v1/limits")
+    assert reply.status_code == 200, reply.text
+    return float(reply.json()["age_s"])
 
 
 def fill(to: Running, answers: list[httpx.Response]) -> None:
