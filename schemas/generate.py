@@ -63,8 +63,8 @@ def asyncapi(topics: list[Topic]) -> dict[str, Any]:
             "payload": {"$ref": f"./{topic.name}.schema.json"},
             "bindings": {"kafka": {"key": {"type": "string", "description": topic.key}}},
         }
-        policy = ["compact"] if topic.compacted else ["delete"]
-        retention = {} if topic.compacted else {"retention.ms": topic.retention_ms}
+        policy = topic.policy["cleanup.policy"].split(",")
+        retention = {name: int(value) for name, value in topic.policy.items() if name == "retention.ms"}
         channels[topic.name] = {
             "address": topic.name,
             "description": topic.meaning,

@@ -39,7 +39,8 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 def _topics() -> Iterable[tuple[str, ...]]:
     for topic in TOPICS:
-        kept = "compacted" if topic.compacted else f"{topic.retention_ms // DAY_MS} d"
+        days = (topic.newest_ms if topic.compacted else topic.retention_ms) // DAY_MS
+        kept = ", ".join(["compacted"] * topic.compacted + [f"{days} d"] * bool(days))
         name = f"`{topic.name}`" + (" (internal)" if topic.internal else "")
         yield name, topic.key, topic.meaning, f"`{topic.table}`" if topic.table else "", kept
 

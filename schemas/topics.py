@@ -20,7 +20,8 @@ TOMBSTONE_MS = 7 * DAY_MS
 @dataclass(frozen=True, slots=True)
 class Topic:
     """`key` says what the partition is chosen by; `table` is where the sink stores it, if it does. Where facts are `joined`, a
-    record holds those of a whole batch that go to its partition, one a line, and has no key."""
+    record holds those of a whole batch that go to its partition, one a line, and has no key. Where it is `compacted`, the newest
+    record of a key stays for `newest_ms`; 0 = for good."""
 
     name: str
     key: str
@@ -32,6 +33,16 @@ class Topic:
     retention_ms: int = 7 * DAY_MS
     config: dict[str, str] = field(default_factory=dict)
     joined: bool = False
+    newest_ms: int = 0
+
+    @property
+    def policy(self) -> dict[str, str]:
+        """The broker's configuration of how long records stay."""
+        if not self.compacted:
+            return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        if not self.newest_ms:
+            return {"cleanup.policy": "compact"}
+        return {"cleanup.policy": "compact,delete", "retention.ms": str(self.newest_ms)}
 
 
 AGENT_EVENTS = Topic(
@@ -86,6 +97,7 @@ ALERT_DELIVERIES = Topic(
     AlertDelivery,
     "alert_deliveries",
     compacted=True,
+    newest_ms=400 * DAY_MS,
 )
 CONTROL_LIMITS = Topic(
     "control.limits",

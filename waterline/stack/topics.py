@@ -36,12 +36,7 @@ class Difference:
 
 def config_of(topic: Topic) -> dict[str, str]:
     """The broker's configuration of a topic, as declared."""
-    kept = (
-        {"cleanup.policy": "compact"}
-        if topic.compacted
-        else {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
-    )
-    return kept | topic.config
+    return topic.policy | topic.config
 
 
 def create(admin: AdminClient, partitions: int, replication: int, topics: Iterable[Topic] = TOPICS) -> list[str]:
