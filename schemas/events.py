@@ -230,6 +230,20 @@ TOKEN_CLASSES: tuple[str, ...] = (
 """Disjoint: each token of a call is in exactly one of them, so they add up to what the provider reported."""
 
 
+TEXTS: frozenset[str] = frozenset(one.name for one in msgspec.structs.fields(Event) if one.default == "")
+"""Fields that are text; empty = absent."""
+
+
+def read_required(text: str) -> tuple[tuple[str, ...], ...]:
+    """`agent, decision_key|decision_id`: fields an event must have, `|` between those of which one is enough. Raises ValueError
+    for a name that is no text field of an event."""
+    groups = tuple(tuple(name.strip() for name in part.split("|")) for part in text.split(",") if part.strip())
+    for name in (name for group in groups for name in group):
+        if name not in TEXTS:
+            raise ValueError(f"{name!r} is no text field of an event, such as agent, task or session_id")
+    return groups
+
+
 def describe(model: type[Struct]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a model."""
     return msgspec.json.schema(model)

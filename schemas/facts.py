@@ -210,6 +210,18 @@ class Calls(Struct, array_like=True):
     artifact: str = ""
 
 
+class Fields(Struct, array_like=True):
+    """Events of one source that ended in one minute (minutes since 1970), and how many of them lack a field that is required
+    (setting `required_fields`). `examples` are decision keys of such."""
+
+    source: str
+    minute: int
+    count: int = 0
+    missing: int = 0
+    examples: list[str] = field(default_factory=list)
+    replay: bool = False
+
+
 class Spend(Struct, array_like=True, frozen=True):
     """What one name spent more (or less, after a revision) on one day: nano-dollars of priced leaves, by the day of their ts
     (days since 1970). `at` is the latest ts among them, in microseconds."""
@@ -231,9 +243,9 @@ class Mark(Struct, array_like=True, frozen=True):
 
 
 class GroupInput(Struct, kw_only=True, omit_defaults=True):
-    """What a decision contributes to its agent and what it takes back, or the agent's calls, or what a name spent, or how far
-    time has come. Topic `group.inputs`; a mark goes to all partitions, spending to that of (tenant, scope and name), the rest to
-    that of (tenant, agent)."""
+    """What a decision contributes to its agent and what it takes back, or the agent's calls, or what a source's events lack, or
+    what a name spent, or how far time has come. Topic `group.inputs`; a mark goes to all partitions, spending to that of
+    (tenant, scope and name), fields to that of (tenant, source), the rest to that of (tenant, agent)."""
 
     tenant: str = ""
     agent: str = ""
@@ -242,6 +254,7 @@ class GroupInput(Struct, kw_only=True, omit_defaults=True):
     now: Standing | None = None
     previous: Standing | None = None
     calls: Calls | None = None
+    fields: Fields | None = None
     spend: Spend | None = None
     mark: Mark | None = None
 

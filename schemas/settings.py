@@ -5,8 +5,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from waterline.schemas.events import read_required
 
 
 class Settings(BaseSettings):
@@ -100,6 +102,10 @@ class Settings(BaseSettings):
     window_lateness_s: float = Field(
         10.0, ge=0, description="how long after its end a live window of a rule waits for its last word; a replay's does not wait"
     )
+    required_fields: str = Field(
+        "agent, decision_key|decision_id",
+        description="fields without which an event of an agent's work is counted as incomplete; | = one of them is enough",
+    )
     rules_file: str = Field("", description="alert rules; empty = the default ones (`waterline rules`)")
     prices_file: str = Field("", description="override file: negotiated, self-hosted and other-currency prices, reviewer rates")
     price_from: Literal["agent", "gateway"] = Field(
@@ -116,6 +122,12 @@ class Settings(BaseSettings):
     notifier_instance: str = Field(
         "", description="name of this notifier for static membership: a restart is no rebalance; empty = none"
     )
+
+    @field_validator("required_fields")
+    @classmethod
+    def _fields(cls, text: str) -> str:
+        read_required(text)
+        return text
 
 
 @cache

@@ -40,7 +40,7 @@ class DecideFold:
         self.keep = Keep(cold, limits)
         self.links = Links(cold, limits)
         self.outs: list[Out] = []
-        self.tally = Tally(partition, partitions)
+        self.tally = Tally(partition, partitions, limits.required_fields)
         self.merging = Merging(self.keep, self.links, self.outs, self.tally, self._take, self.is_here)
         self.now = [0, 0]
         self._seen = 0

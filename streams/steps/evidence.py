@@ -15,8 +15,10 @@ from waterline.streams.steps.rates import wilson
 from waterline.streams.steps.rules import MEASURE, Baseline, How, Measure, Rule
 from waterline.streams.steps.sketch import merged, quantile
 from waterline.streams.steps.sketch import value_of as middle_of
+from waterline.streams.steps.tally import WORK
 from waterline.streams.steps.windows import EXAMPLES, Cell, Series, WindowKey
 
+Required = Sequence[Sequence[str]]
 SURE_Z = 4.0
 """One-sided 3 in 100,000 a look. Looks are some hundred a window, and each has most of its samples in common with the next."""
 
@@ -95,15 +97,11 @@ def transition(
     at: int,
     late: bool,
     provisional: float | None,
+    required: Required = (),
 ) -> AlertTransition:
     """The transition of `alarm` (its number is set already) to `state`. `provisional`: the share of the window that has
-    passed, for what is said before its end."""
-    series, measure = window.series, MEASURE[rule.measure]
-    group = {"agent": series.agent}
-    if series.tool:
-        group["tool"] = series.tool
-    if series.replay:
-        group["clock"] = Clock.REPLAY.value
+    passed, for what is said before its end. `required`: the fields that events must have."""
+    series, measure, group = window.series, MEASURE[rule.measure], window.series.group
     return AlertTransition(
         alert_id=alert_id(series.tenant, rule.name, group),
         transition=alarm.transition,
@@ -130,7 +128,7 @@ def transition(
         provisional=provisional is not None,
         late=late,
         decisions=reading.decisions,
-        sql=statement(measure, window.series, first_of(rule, window), window.end),
+        sql=statement(measure, window.series, first_of(rule, window), window.end, required),
         runbook=rule.runbook,
         rules_version=version,
     )
@@ -142,7 +140,7 @@ def first_of(rule: Rule, window: WindowKey) -> int:
 
 
 def _summary(rule: Rule, measure: Measure, window: WindowKey, state: AlertState, reading: Reading) -> str:
-    about = window.series.agent + (f", {window.series.tool}," if window.series.tool else "")
+    about = window.series.about
     span = f"from {instant(first_of(rule, window)):%Y-%m-%d %H:%M} to {instant(window.end):%Y-%m-%d %H:%M} UTC"
     if state is AlertState.INSUFFICIENT:
         return f"{rule.name} of {about} says nothing: {reading.samples} samples {span}, {rule.at_least} are needed"
@@ -162,22 +160,30 @@ def show(value: Decimal | None, unit: str) -> str:
 
 _END = "ts + toIntervalMicrosecond(round(duration_ms * 1000))"
 _CALLS = "SELECT decision, ts, duration_ms, {name}, status, error_type FROM decision_events WHERE {where} ORDER BY ts"
+_EVENTS = "SELECT decision, ts, kind, name, {columns} FROM decision_events WHERE {where} ORDER BY ts"
 _DECISIONS = "SELECT decision_key, started_at, {columns} FROM decisions WHERE {where} ORDER BY started_at"
+_NAMED = {"tool": "if(tool != '', tool, name)"}
 _TOOL, _MODEL = ("tool_call", "tool"), ("model_call", "model_served")
 _FIELD_OF_DECISION: Mapping[str, str] = {"unpriced": "unpriced_calls", "reviewed": "review_verdict", "nanos": "realized_cost"}
 
 
-def statement(measure: Measure, series: Series, start: int, end: int) -> str:
-    """SQL that returns what the value was drawn from, one row a call or decision."""
+def statement(measure: Measure, series: Series, start: int, end: int, required: Required = ()) -> str:
+    """SQL that returns what the value was drawn from, one row a call or decision; of events, those that lack a field."""
     since, until = (f"toDateTime64('{instant(us):%Y-%m-%d %H:%M:%S}', 6, 'UTC')" for us in (start, end))
-    where = [f"tenant = {quoted(series.tenant)}", f"agent = {quoted(series.agent)}"]
+    where = [f"tenant = {quoted(series.tenant)}"]
+    for by, name in zip(series.by, series.names, strict=True):
+        where.append(f"{_NAMED.get(by, by)} = {quoted(name)}")
     if measure.whole in ("calls", "model_calls"):
         kind, name = _TOOL if measure.whole == "calls" else _MODEL
         where.append(f"kind = '{kind}'")
-        if series.tool:
-            where.append(f"if(tool != '', tool, name) = {quoted(series.tool)}")
         where.append(f"{_END} >= {since} AND {_END} < {until}")
         return _CALLS.format(name=name, where=" AND ".join(where))
+    if measure.whole == "events":
+        kinds = ", ".join(f"'{kind}'" for kind in sorted(WORK))
+        lacks = " OR ".join(" AND ".join(f"{name} = ''" for name in group) for group in required)
+        where += [f"kind IN ({kinds})", f"({lacks or 'false'})", f"{_END} >= {since} AND {_END} < {until}"]
+        columns = ", ".join(dict.fromkeys(name for group in required for name in group)) or "source"
+        return _EVENTS.format(columns=columns, where=" AND ".join(where))
     where.append(f"started_at >= {since} AND started_at < {until}")
     fields = (measure.part,) if measure.how is How.SUM else (measure.part, measure.whole)
     columns = ", ".join(_FIELD_OF_DECISION.get(field, field) for field in fields if field != "decisions")

@@ -64,6 +64,8 @@ class GroupsFold:
                 self._pass(given, given.mark)
             elif given.spend is not None:
                 self.budgets.take(given)
+            elif given.fields is not None:
+                self.thresholds.take(given)
             else:
                 if given.calls is None:
                     self.expected.take(given)

@@ -102,8 +102,7 @@ def ended(rule: Rule, now: Rules, alarm: Alarm, series: Series, heard: int) -> A
     window = WindowKey(series, length, heard - heard % length)
     told = transition(rule, now.version, alarm, window, state, Reading(Verdict.LITTLE, None, None, 0, []), heard, False, None)
     alarm.told = state
-    about = series.agent + (f", {series.tool}," if series.tool else "")
-    return replace(told, summary=_why(rule, now, about), window_from=None, window_to=None, samples_needed=0, sql="")
+    return replace(told, summary=_why(rule, now, series.about), window_from=None, window_to=None, samples_needed=0, sql="")
 
 
 def withdrawn(

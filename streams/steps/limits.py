@@ -20,6 +20,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     expected_days: int = 30
     expected_min_decisions: int = 20
     window_lateness_s: float = 10.0
+    required_fields: str = "agent, decision_key|decision_id"
     price_from: str = "agent"
 
     @classmethod

@@ -55,7 +55,7 @@ class Baseline(StrEnum):
 
 BEFORE = 7
 """Windows or days that a baseline is drawn from."""
-AGENT, AGENT_TOOL = ("agent",), ("agent", "tool")
+AGENT, AGENT_TOOL, SOURCE = ("agent",), ("agent", "tool"), ("source",)
 AGENT_TASK, EACH_DECISION = ("agent", "task"), ("agent", "task", "decision")
 MEASURES: tuple[Measure, ...] = (
     Measure("tool_error_rate", "tool calls that failed", How.RATIO, "ratio", "errors", "calls", (AGENT, AGENT_TOOL)),
@@ -64,6 +64,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("cost", "realized cost of decisions", How.SUM, "USD", "nanos", "decisions"),
     Measure("unpriced_calls", "model calls without a price", How.SUM, "count", "unpriced", "decisions"),
     Measure("model_latency_p95", "95th percentile of model calls", How.QUANTILE, "ms", "model_ms", "model_calls", q=0.95),
+    Measure("missing_fields", "events that lack a field they must have", How.RATIO, "ratio", "missing", "events", (SOURCE,)),
     Measure("silence", "time since an agent was heard that spoke every minute of the window", How.SILENCE, "s", "", "minutes"),
     Measure(
         "accuracy_drop",

@@ -1,14 +1,14 @@
 """What events say of their agent, counted by the minute before it travels: one line for many calls.
 
-A call counts in the minute in which it ended, once, when its decision takes it in; a copy is not taken in. So the counts add up
-to those of the distinct raw events, whatever way and in whatever order these came.
+An event counts in the minute in which it ended, once, when its decision takes it in; a copy is not taken in. So the counts add
+up to those of the distinct raw events, whatever way and in whatever order these came.
 """
 
 import msgspec
 
 from waterline.schemas.control import Scope
-from waterline.schemas.events import Clock, Event, Kind, Status
-from waterline.schemas.facts import Calls, GroupInput, Mark, Spend
+from waterline.schemas.events import Clock, Event, Kind, Status, read_required
+from waterline.schemas.facts import Calls, Fields, GroupInput, Mark, Spend
 from waterline.schemas.identity import partition_of, routing_key
 from waterline.schemas.topics import GROUP_INPUTS
 from waterline.streams.steps.entry import Leaf
@@ -17,6 +17,8 @@ from waterline.streams.steps.moment import DAY, SECOND
 from waterline.streams.steps.sketch import bucket_of
 
 COUNTED = frozenset({Kind.TOOL_CALL, Kind.MODEL_CALL})
+WORK = COUNTED | {Kind.RETRIEVAL, Kind.GUARDRAIL, Kind.STEP, Kind.DECISION, Kind.ESCALATION}
+"""What an agent does, so that it can say who it is and what it decides. People and indexers, who speak of it later, cannot."""
 MINUTE = 60 * SECOND
 EXAMPLES = 5
 MARK_EVERY = 5 * SECOND
@@ -29,8 +31,11 @@ _Key = tuple[str, str, Kind, str, int, bool, str]
 class Tally:
     """The counts of one partition since the last drain, and what it last said of its time."""
 
-    def __init__(self, partition: int, partitions: int) -> None:
+    def __init__(self, partition: int, partitions: int, required: str = "") -> None:
+        """`required` as in the setting `required_fields`."""
         self.partition = partition
+        self._required = read_required(required)
+        self._fields: dict[tuple[str, str, int, bool], Fields] = {}
         self._calls: dict[_Key, Calls] = {}
         self._spending: dict[tuple[str, Scope, str, int, bool], tuple[int, int]] = {}
         self._marks: dict[bool, int] = {}
@@ -40,6 +45,8 @@ class Tally:
     def add(self, event: Event, end: int, decision_key: str) -> None:
         """One event that its decision has taken in; `end` in microseconds."""
         kind = event.kind
+        if kind in WORK:
+            self._look(event, end, decision_key)
         if kind not in COUNTED or not event.agent:
             return
         name = event.tool if kind is Kind.TOOL_CALL else event.model_served or event.model_requested
@@ -55,6 +62,19 @@ class Tally:
             calls.errors += 1
             if len(calls.examples) < EXAMPLES and decision_key not in calls.examples:
                 calls.examples.append(decision_key)
+
+    def _look(self, event: Event, end: int, decision_key: str) -> None:
+        key = (event.tenant, event.source, end // MINUTE, event.clock is Clock.REPLAY)
+        fields = self._fields.get(key)
+        if fields is None:
+            fields = self._fields[key] = Fields(key[1], key[2], replay=key[3])
+        fields.count += 1
+        for names in self._required:
+            if not any(getattr(event, name) for name in names):
+                fields.missing += 1
+                if len(fields.examples) < EXAMPLES and decision_key not in fields.examples:
+                    fields.examples.append(decision_key)
+                return
 
     def spend(self, tenant: str, leaf: Leaf, ts: int, nanos: int, replay: bool) -> None:
         """A leaf costs `nanos` more than was said before."""
@@ -77,6 +97,10 @@ class Tally:
                 Out(GROUP_INPUTS, routing_key(tenant, agent), _encode(GroupInput(tenant=tenant, agent=agent, calls=calls)))
             )
         self._calls.clear()
+        for (tenant, source, *_), fields in self._fields.items():
+            line = _encode(GroupInput(tenant=tenant, fields=fields))
+            outs.append(Out(GROUP_INPUTS, routing_key(tenant, f"source:{source}"), line))
+        self._fields.clear()
         for (tenant, scope, name, day, replay), (nanos, at) in self._spending.items():
             if nanos:
                 line = _encode(GroupInput(tenant=tenant, spend=Spend(scope, name, day, nanos, at, replay)))

@@ -1,21 +1,21 @@
 """Rules over windows -> transitions of alerts (M7). A part of the fold of stage `groups`.
 
-    calls, standings -> windows -> verdicts -> alarms -> alert.transitions
+    calls, fields, standings -> windows -> verdicts -> alarms -> alert.transitions
 
 A window's last word is said when the watermark has passed its end, from what is in it then; so a replay of the same events
 says the same, whatever the speed. Live data may make an alert fire earlier, marked provisional, when the value so far is over the
 threshold by more than chance (evidence.sure). What comes late changes its window, and the alert walks again from there.
 
-A decision counts in the window of its start, a call in that of its end (to the minute).
+A decision counts in the window of its start, a call or another event in that of its end (to the minute).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from waterline.schemas.alerts import AlertState
-from waterline.schemas.events import Kind
-from waterline.schemas.facts import Calls, GroupInput, Mark, Standing
+from waterline.schemas.events import Kind, read_required
+from waterline.schemas.facts import Calls, Fields, GroupInput, Mark, Standing
 from waterline.schemas.topics import ALERT_TRANSITIONS
 from waterline.streams.steps.alarm import REST, START, Alarm, Point, step, walk
 from waterline.streams.steps.entry import nano
@@ -25,10 +25,10 @@ from waterline.streams.steps.in_force import InForce, Wanted, by_window, ended, 
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import SECOND
 from waterline.streams.steps.readings import enough, panes, reading, says
-from waterline.streams.steps.rules import AGENT, AGENT_TOOL, Rule, RuleBook, Rules
+from waterline.streams.steps.rules import AGENT, AGENT_TOOL, SOURCE, Rule, RuleBook, Rules
 from waterline.streams.steps.sketch import merge
 from waterline.streams.steps.tally import MINUTE
-from waterline.streams.steps.windows import Age, Cell, Clock, Series, WindowKey, Windows
+from waterline.streams.steps.windows import Age, Cell, Clock, Series, WindowKey, Windows, first_of_each
 
 WINDOW, ALARM, MARKS, RULES = b"w", b"a", b"m", b"r"
 UNSHOWN = frozenset({"decisions", "nanos"})
@@ -48,6 +48,7 @@ class Thresholds:
 
     def __init__(self, partitions: int, limits: Limits, rules: RuleBook) -> None:
         self.book = rules
+        self.required = read_required(limits.required_fields)
         self.windows = Windows()
         self.clocks = (Clock(partitions, int(limits.window_lateness_s * SECOND)), Clock(partitions, 0))
         self.alarms: dict[_AlarmKey, Alarm] = {}
@@ -109,17 +110,19 @@ class Thresholds:
             self._mark(given.mark)
         elif given.calls is not None:
             self._calls(given.tenant, given.agent, given.calls)
+        elif given.fields is not None:
+            self._fields(given.tenant, given.fields)
         else:
             for standing, sign in ((given.previous, -1), (given.now, 1)):
                 if standing is not None:
                     self._standing(given, standing, sign)
 
     def _calls(self, tenant: str, agent: str, calls: Calls) -> None:
-        series: list[tuple[tuple[str, ...], Series]] = [(AGENT, Series(tenant, agent, "", calls.replay))]
+        series = [Series(tenant, AGENT, (agent,), calls.replay)]
         if calls.kind is Kind.TOOL_CALL and calls.name:
-            series.append((AGENT_TOOL, Series(tenant, agent, calls.name, calls.replay)))
-        for by, one in series:
-            for cell in self._cells(one, by, calls.minute * MINUTE):
+            series.append(Series(tenant, AGENT_TOOL, (agent, calls.name), calls.replay))
+        for one in series:
+            for cell in self._cells(one, calls.minute * MINUTE):
                 if calls.kind is Kind.MODEL_CALL:
                     cell.model_calls += calls.count
                     merge(cell.model_ms, calls.durations)
@@ -129,9 +132,16 @@ class Thresholds:
                 for example in calls.examples:
                     cell.show("errors", example, 1)
 
+    def _fields(self, tenant: str, fields: Fields) -> None:
+        for cell in self._cells(Series(tenant, SOURCE, (fields.source,), fields.replay), fields.minute * MINUTE):
+            cell.events += fields.count
+            cell.missing += fields.missing
+            for example in fields.examples:
+                cell.show("missing", example, 1)
+
     def _standing(self, given: GroupInput, standing: Standing, sign: int) -> None:
         told = standing.contribution
-        series = Series(given.tenant, told.agent, "", standing.replay)
+        series = Series(given.tenant, AGENT, (told.agent,), standing.replay)
         counts = {
             "decisions": 1,
             "escalated": told.escalated,
@@ -140,16 +150,16 @@ class Thresholds:
             "unpriced": standing.unpriced,
             "nanos": (nano(told.automated_cost) or 0) + (nano(told.human_cost) or 0),
         }
-        for cell in self._cells(series, AGENT, standing.at):
+        for cell in self._cells(series, standing.at):
             for field, count in counts.items():
                 if count:
                     setattr(cell, field, getattr(cell, field) + sign * count)
                     if field not in UNSHOWN:
                         cell.show(field, given.decision_key, sign)
 
-    def _cells(self, series: Series, by: tuple[str, ...], time: int) -> Iterator[Cell]:
+    def _cells(self, series: Series, time: int) -> Iterator[Cell]:
         watermark = self.clocks[series.replay].watermark
-        for length, since in self._wanted().get(by, {}).items():
+        for length, since in self._wanted().get(series.by, {}).items():
             if time - time % length < since[series.replay]:
                 continue
             cell = self.windows.at(series, length, time, watermark)
@@ -186,12 +196,12 @@ class Thresholds:
                     del self.alarms[name, series]
                 self.changed.add((name, series))
         for key in list(self.windows.cells):
-            if key.length not in (self.wanted or {}).get(AGENT_TOOL if key.series.tool else AGENT, {}):
+            if key.length not in (self.wanted or {}).get(key.series.by, {}):
                 self.windows.drop(key)
                 self.corrected.discard(key)
 
     def _rules(self, key: WindowKey) -> Sequence[Rule]:
-        return self._of.get((AGENT_TOOL if key.series.tool else AGENT, key.length), ())
+        return self._of.get((key.series.by, key.length), ())
 
     # time
 
@@ -310,7 +320,8 @@ class Thresholds:
         if state is AlertState.FIRING:
             alarm.opened_at = at
         done = min(1.0, (heard - start) / key.length) if provisional else 1.0
-        told = transition(rule, self.rules.version, alarm, window, state, says_so, at, late, done if provisional else None)
+        share = done if provisional else None
+        told = transition(rule, self.rules.version, alarm, window, state, says_so, at, late, share, self.required)
         alarm.told = state
         self.outs.append(Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told)))
 
@@ -324,26 +335,14 @@ class Thresholds:
         self.changed.add(at)
 
 
-def first_of_each(keys: Iterable[WindowKey]) -> list[WindowKey]:
-    """The earliest window of each series and length: an alert walks on from there over all that follow."""
-    first: dict[tuple[Series, int], WindowKey] = {}
-    for key in sorted(keys, reverse=True):
-        first[key.series, key.length] = key
-    return list(first.values())
-
-
 def _alike(state: AlertState, told: AlertState) -> bool:
     """Whether a receiver would see no difference: an alert that resolved is as good as one that never fired."""
     return state is told or {state, told} == {AlertState.OK, AlertState.RESOLVED}
 
 
 def _window_key(key: WindowKey) -> bytes:
-    return WINDOW + _series(key.series) + b"\x1f%d\x1f%d" % (key.length, key.start)
+    return WINDOW + key.series.key + b"\x1f%d\x1f%d" % (key.length, key.start)
 
 
 def _alarm_key(rule: str, series: Series) -> bytes:
-    return ALARM + rule.encode() + b"\x1f" + _series(series)
-
-
-def _series(series: Series) -> bytes:
-    return "\x1f".join((series.tenant, series.agent, series.tool, "r" if series.replay else "")).encode()
+    return ALARM + rule.encode() + b"\x1f" + series.key

@@ -6,11 +6,12 @@ time). For `KEPT` after its end, what comes for a window corrects what was said;
 later window is compared with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
 from msgspec import Struct
 
+from waterline.schemas.events import Clock as event_clock
 from waterline.schemas.facts import Mark
 from waterline.streams.steps.agenda import Agenda
 from waterline.streams.steps.moment import HOUR, SECOND
@@ -43,11 +44,13 @@ class Cell(Struct, array_like=True):
     nanos: int = 0
     model_ms: Sketch = {}
     examples: dict[str, list[str]] = {}
+    events: int = 0
+    missing: int = 0
 
     @property
     def empty(self) -> bool:
         """Whether nothing happened in it: it is there because an alert waits for it."""
-        return not (self.calls or self.model_calls or self.decisions)
+        return not (self.calls or self.model_calls or self.decisions or self.events)
 
     def show(self, field: str, decision_key: str, sign: int) -> None:
         """Remember, or forget, a decision as an example of what `field` counts."""
@@ -60,12 +63,29 @@ class Cell(Struct, array_like=True):
 
 
 class Series(Struct, frozen=True, order=True):
-    """What a window is about. An empty `tool` means the agent as a whole. A replay's windows are their own."""
+    """What a window is about: `by` says what `names` are, as in a rule. A replay's windows are their own."""
 
     tenant: str
-    agent: str
-    tool: str = ""
+    by: tuple[str, ...]
+    names: tuple[str, ...]
     replay: bool = False
+
+    @property
+    def group(self) -> dict[str, str]:
+        """As alerts name it."""
+        group = dict(zip(self.by, self.names, strict=True))
+        return group | {"clock": event_clock.REPLAY.value} if self.replay else group
+
+    @property
+    def key(self) -> bytes:
+        """Of its state."""
+        return "\x1f".join((self.tenant, *self.by, *self.names, "r" if self.replay else "")).encode()
+
+    @property
+    def about(self) -> str:
+        """For a sentence: an agent by its name, and its tool; anything else with what it is."""
+        first, *rest = self.names
+        return ", ".join([first if self.by[0] == "agent" else f"{self.by[0]} {first}", *rest]) + ("," if rest else "")
 
 
 class WindowKey(Struct, frozen=True, order=True):
@@ -78,6 +98,14 @@ class WindowKey(Struct, frozen=True, order=True):
     @property
     def end(self) -> int:
         return self.start + self.length
+
+
+def first_of_each(keys: Iterable[WindowKey]) -> list[WindowKey]:
+    """The earliest window of each series and length: an alert walks on from there over all that follow."""
+    first: dict[tuple[Series, int], WindowKey] = {}
+    for key in sorted(keys, reverse=True):
+        first[key.series, key.length] = key
+    return list(first.values())
 
 
 class Clock:
