@@ -113,7 +113,10 @@ def rivals(size: Size) -> Iterator[Iterator[dict[str, Any]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.league", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few runs, under a minute: the intervals are wide")
-    run(0, parser.parse_args().quick)
+    quick = parser.parse_args().quick
+    if quick:
+        report.RESULTS = report.QUICK_RESULTS
+    run(0, quick)
 
 
 def run(rounds: int, quick: bool) -> None:

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
+QUICK_RESULTS = Path(".waterline/bench")
+"""A quick run is a look, and leaves the kept figures alone."""
 LIBRARIES = ("chdb-core", "confluent-kafka", "faust-streaming", "clickhouse-connect", "msgspec", "numpy", "uvloop")
 
 
@@ -59,7 +61,7 @@ def machine() -> dict[str, Any]:
 
 def write(name: str, figures: Sequence[Figure], bars: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> Path:
     """`results/<name>.json`: every round of every figure, the bars with the ratio reached, and where it was measured."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     rows = [{f: getattr(figure, f) for f in figure.__struct_fields__} for figure in figures]
     path.write_text(json.dumps({**machine(), "figures": rows, "bars": list(bars), "notes": list(notes)}, indent=1) + "\n")

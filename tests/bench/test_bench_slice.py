@@ -12,6 +12,7 @@ from waterline.streams.price_list import changes, wanted
 from waterline.streams.steps.moment import EPOCH
 from waterline.streams.steps.prices import PriceBook
 
+pytestmark = pytest.mark.alone
 MARGIN = 1.3
 """A busy machine's caches are not ours alone."""
 
@@ -19,7 +20,6 @@ MARGIN = 1.3
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(report, "RESULTS", tmp_path)
-    monkeypatch.setattr(bench, "RESULTS", tmp_path)
     return tmp_path
 
 
