@@ -53,6 +53,7 @@ sys.addaudithook(LOOPBACK)
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "network: may leave this machine")
+    config.addinivalue_line("markers", "alone: takes the whole machine, or times it; runs after all others, which share it")
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from waterline.connectors.stores.clickhouse.client import connect
 from waterline.stack import Stack
 from waterline.stack.parts import NAMES
 
+pytestmark = pytest.mark.alone
 SEED = 2000
 AWAY_S = 13.0
 LOAD_S = 20.0

@@ -6,6 +6,7 @@ from tests.faults.away import send_the_store_away
 from tests.faults.runner import Runner
 from waterline.stack import Stack
 
+pytestmark = pytest.mark.alone
 SEEDS = range(1, 9)
 AWAY_S = 60.0
 

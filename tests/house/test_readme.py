@@ -16,6 +16,7 @@ from waterline.schemas.settings import Settings
 from waterline.stack import addresses
 from waterline.stack.parts import PARTS
 
+pytestmark = pytest.mark.alone
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = [block.strip() for block in re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)]
