@@ -32,7 +32,8 @@ check: $(VENV)/.installed-dev ## lint, types, import contracts, generated files
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 test: check ## everything that must hold, in minutes
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not alone"
+	@$(BIN)/python -m pytest -m alone
 
 faults: $(VENV)/.installed-dev ## kill -9, stop and poison at random moments: make faults SEEDS=100
 	@$(BIN)/python -m tests.faults --seeds $(SEEDS)
