@@ -111,10 +111,10 @@ def incident() -> list[Event]:
         agent, key = ("a", "b")[n % 2], f"{n % 97}-{n // 97}"
         bad = agent == "a" and 240 <= n < 420 and n % 3 == 0
         late = 400.0 if n % 45 == 1 else 0.2
-        at = n * 4.0
+        at = n * 4.5
         one = event(Kind.TOOL_CALL, at, key, agent=agent, tool="t", status=Status.ERROR if bad else Status.OK)
         made.append(replace(one, received_at=one.ts + seconds(late)))
-        if bad and n % 2 == 0:
+        if bad:
             made.append(replace(event(Kind.ESCALATION, at + 1, key, agent=agent), received_at=one.ts + seconds(1.5)))
     return sorted(made, key=lambda one: one.received_at or one.ts)
 
