@@ -15,6 +15,7 @@ from waterline.schemas.topics import (
     AGENT_EVENTS,
     AGENT_MOVED,
     ALERT_TRANSITIONS,
+    CANARY_VERDICTS,
     CONTROL_LIMITS,
     COST_FACTS,
     DECIDE_CHANGELOG,
@@ -90,7 +91,7 @@ def plans(config: Settings, book: PriceBook, rules: RuleBook) -> tuple[Plan, Pla
         Plan(
             name="groups",
             inputs={GROUP_INPUTS.name: group_inputs},
-            outputs=[QUALITY_FACTS.name, ALERT_TRANSITIONS.name, CONTROL_LIMITS.name],
+            outputs=[QUALITY_FACTS.name, ALERT_TRANSITIONS.name, CONTROL_LIMITS.name, CANARY_VERDICTS.name],
             changelog=GROUPS_CHANGELOG.name,
             fold=groups,
         ),

@@ -9,6 +9,7 @@ from typing import Protocol
 from waterline.schemas.facts import GroupInput, Mark
 from waterline.schemas.frames import Frame
 from waterline.streams.steps.budget import Budgets
+from waterline.streams.steps.canary import Canaries
 from waterline.streams.steps.drops import Drops
 from waterline.streams.steps.expected import Expected
 from waterline.streams.steps.fold import Changes, Cold, Position
@@ -47,7 +48,7 @@ class GroupsFold:
         self.expected = Expected(cold, limits)
         self.thresholds = Thresholds(partitions, limits, rules)
         self.budgets = Budgets(rules)
-        self.parts: tuple[Part, ...] = (Silence(rules), Outliers(limits, rules), Drops(rules))
+        self.parts: tuple[Part, ...] = (Silence(rules), Outliers(limits, rules), Drops(rules), Canaries(rules))
         self._loaders = {part.prefix: part.load for part in (self.budgets, *self.parts)}
 
     def load(self, key: bytes, value: bytes) -> bool:

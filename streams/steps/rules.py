@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from waterline.schemas.alerts import Severity
 from waterline.schemas.control import Period, Scope
+from waterline.streams.steps.canary_plan import CanaryPlan
 
 
 class How(StrEnum):
@@ -140,6 +141,7 @@ class Rules(Struct, frozen=True):
     rules: tuple[Rule, ...]
     budgets: tuple[Budget, ...] = ()
     apart: tuple[Rule, ...] = ()
+    canaries: tuple[CanaryPlan, ...] = ()
 
 
 class RuleBook:
