@@ -264,7 +264,8 @@ class QualityFact(Struct, kw_only=True, omit_defaults=True):
 
     `expected_cost` (M1) is taken from the closed days before `day`, so it does not depend on the order of arrival:
     expected_cost(decision) = automated_cost(decision) + p_review * mean_review_cost. All other measures are of the decisions
-    that began in the window, as they are known now: `value` = `part` / `samples` for a rate, with Wilson's interval.
+    that began in the window, as they are known now: `value` = `part` / `samples` for a rate, with Wilson's interval. An empty
+    `task` is the agent as a whole; the measures are in streams/steps/quality_measures.py, and `closure_rate` (M5).
     """
 
     tenant: str
@@ -293,6 +294,7 @@ class QualityFact(Struct, kw_only=True, omit_defaults=True):
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
+    at: Annotated[Instant | None, Meta(description="how far event time had come then; not of expected_cost")] = None
 
 
 class PriceVersion(Struct, kw_only=True, omit_defaults=True):

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
         "agent, decision_key|decision_id",
         description="fields without which an event of an agent's work is counted as incomplete; | = one of them is enough",
     )
+    quality_every_s: float = Field(
+        300.0, ge=1, description="event time between two words on the quality of a group's day, while it changes"
+    )
     rules_file: str = Field("", description="alert rules; empty = the default ones (`waterline rules`)")
     prices_file: str = Field("", description="override file: negotiated, self-hosted and other-currency prices, reviewer rates")
     price_from: Literal["agent", "gateway"] = Field(

@@ -12,7 +12,8 @@ ALTER TABLE {both:quality_facts} {on_cluster}
     ADD COLUMN IF NOT EXISTS band LowCardinality(String) AFTER high,
     ADD COLUMN IF NOT EXISTS p50 Nullable(Float64) AFTER band,
     ADD COLUMN IF NOT EXISTS p95 Nullable(Float64) AFTER p50,
-    ADD COLUMN IF NOT EXISTS p99 Nullable(Float64) AFTER p95;
+    ADD COLUMN IF NOT EXISTS p99 Nullable(Float64) AFTER p95,
+    ADD COLUMN IF NOT EXISTS at Nullable(DateTime64(6, 'UTC')) AFTER p99;
 
 CREATE TABLE IF NOT EXISTS {table:drift_facts} {on_cluster}
 (
@@ -84,8 +85,8 @@ CREATE OR REPLACE VIEW {name:quality} {on_cluster} AS
 SELECT *
 FROM {name:quality_facts}
 WHERE measure != 'expected_cost'
-ORDER BY tenant, measure, `group`, day, revision DESC
-LIMIT 1 BY tenant, measure, `group`, day;
+ORDER BY tenant, measure, `group`, agent, task, clock, day, revision DESC
+LIMIT 1 BY tenant, measure, agent, task, clock, day;
 
 CREATE OR REPLACE VIEW {name:drift} {on_cluster} AS
 SELECT *

@@ -48,7 +48,10 @@ class Calibration:
         """A labelled decision, or with `sign` -1 one that is taken back. Raises ValueError for what is no confidence."""
         if not 0 <= confidence <= 1:
             raise ValueError(f"{confidence} is no confidence")
-        millionths = round(confidence * MILLION)
+        self.count(round(confidence * MILLION), right, sign)
+
+    def count(self, millionths: int, right: bool, sign: int = 1) -> None:
+        """As `add`, of a confidence in millionths."""
         found = self.bins[bin_of(millionths)]
         found.decisions += sign
         found.right += sign * right

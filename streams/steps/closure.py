@@ -7,7 +7,8 @@ decision began later than that of the artifact that was wrong. So an old version
     closure rate = closed / (closed + those that were not closed within WITHIN)
 
 A correction that is younger and not closed yet is `waiting`, and counts neither way. What is known at a time depends on the
-decisions alone, not on the order in which they were told.
+decisions alone, not on the order in which they were told; but an artifact that was seen stays seen, also if the decision
+turns out to be another's.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,8 @@ from waterline.streams.steps.moment import DAY
 from waterline.streams.steps.rates import Rate
 
 WITHIN = 30 * DAY
+MOST_ARTIFACTS = 1000
+"""of one agent, remembered"""
 
 
 def is_right(outcome: Outcome, overturned: bool, corrected: bool) -> bool | None:
@@ -64,33 +67,33 @@ class Pace(StrEnum):
 
 
 class Closure:
-    """The loop of one (tenant, agent). `cases` are by decision key, `artifacts` when each was first seen, `settled` the rate of
-    what was let go, which is all up to `settled_until`. These four are all there is to store."""
+    """The loop of one (tenant, agent). `cases` are by decision key, `artifacts` when each was first seen. Both are all there is
+    to store."""
 
     def __init__(self) -> None:
         self.cases: dict[str, Case] = {}
         self.artifacts: dict[str, int] = {}
-        self.settled, self.settled_until = Rate(), 0
 
-    def seen(self, artifact: str, at: int) -> None:
-        """A decision of `artifact` began at `at`."""
-        if artifact and at < self.artifacts.get(artifact, at + 1):
-            self.artifacts[artifact] = at
+    def seen(self, artifact: str, at: int) -> bool:
+        """A decision of `artifact` began at `at`; whether that is news."""
+        if not artifact or at >= self.artifacts.get(artifact, at + 1):
+            return False
+        self.artifacts[artifact] = at
+        return True
 
     def take(self, decision_key: str, case: Case | None) -> None:
         """What a decision is now; None when it is part of another, or has no correction key."""
-        if case is None or _told(case) <= self.settled_until:
+        if case is None:
             self.cases.pop(decision_key, None)
         else:
             self.cases[decision_key] = case
-        if case is not None:
             self.seen(case.artifact, case.started)
 
-    def count(self, now: int) -> Closed:
-        """All corrections up to `now`, settled ones included."""
-        rate, waiting = self.settled, 0
+    def count(self, now: int, since: int = 0) -> Closed:
+        """Corrections made from `since` to `now`, as they stand at `now`."""
+        rate, waiting = Rate(), 0
         rights = self._rights(now)
-        for case, key in self._corrections(now):
+        for case, key in self._corrections(since, now):
             if self._closed(case, rights.get((case.task, key), ())):
                 rate += Rate(1, 1)
             elif now - _told(case) >= WITHIN:
@@ -99,21 +102,20 @@ class Closure:
                 waiting += 1
         return Closed(rate, waiting)
 
-    def settle(self, now: int, keep: int) -> None:
-        """Count for good the corrections that nothing can close any more, even if told `keep` late, and let their cases go."""
-        before = now - WITHIN - keep
-        if before <= self.settled_until:
-            return
-        rights = self._rights(now)
-        for case, key in self._corrections(before):
-            self.settled += Rate(self._closed(case, rights.get((case.task, key), ())), 1)
-        self.cases = {decision: case for decision, case in self.cases.items() if _told(case) > before}
-        self.settled_until = before
+    def let_go(self, before: int, artifacts: int = MOST_ARTIFACTS) -> list[str]:
+        """Decisions that no correction from `before` on has to do with, which are forgotten, as are all but the newest
+        artifacts: one so old that comes back counts as new."""
+        gone = [decision for decision, case in self.cases.items() if _told(case) < before]
+        for decision in gone:
+            del self.cases[decision]
+        for old in sorted(self.artifacts, key=self.artifacts.__getitem__)[: max(0, len(self.artifacts) - artifacts)]:
+            del self.artifacts[old]
+        return gone
 
-    def _corrections(self, until: int) -> Iterator[tuple[Case, str]]:
+    def _corrections(self, since: int, until: int) -> Iterator[tuple[Case, str]]:
         """Each correction and each of its keys."""
         for case in self.cases.values():
-            if case.is_correction and _told(case) <= until:
+            if case.is_correction and since <= _told(case) <= until:
                 yield from ((case, key) for key in case.keys)
 
     def _rights(self, until: int) -> dict[tuple[str, str], list[Case]]:

@@ -15,6 +15,7 @@ from waterline.streams.steps.expected import Expected
 from waterline.streams.steps.fold import Changes, Cold, Position
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.outliers import Outliers
+from waterline.streams.steps.quality import Quality
 from waterline.streams.steps.rules import Rule, RuleBook
 from waterline.streams.steps.silence import Silence
 from waterline.streams.steps.thresholds import Thresholds
@@ -48,7 +49,7 @@ class GroupsFold:
         self.expected = Expected(cold, limits)
         self.thresholds = Thresholds(partitions, limits, rules)
         self.budgets = Budgets(rules)
-        self.parts: tuple[Part, ...] = (Silence(rules), Outliers(limits, rules), Drops(rules), Canaries(rules))
+        self.parts: tuple[Part, ...] = (Silence(rules), Outliers(limits, rules), Drops(rules), Canaries(rules), Quality(cold, limits))
         self._loaders = {part.prefix: part.load for part in (self.budgets, *self.parts)}
 
     def load(self, key: bytes, value: bytes) -> bool:

@@ -21,6 +21,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     expected_min_decisions: int = 20
     window_lateness_s: float = 10.0
     required_fields: str = "agent, decision_key|decision_id"
+    quality_every_s: float = 300.0
     price_from: str = "agent"
 
     @classmethod

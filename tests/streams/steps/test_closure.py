@@ -165,21 +165,25 @@ def test_only_what_decisions_came_to_counts_not_the_order(
     assert loop(items).count(day * DAY) == loop(shuffled).count(day * DAY)
 
 
-@given(told, st.integers(0, 200), st.integers(0, 20))
-def test_settling_changes_no_count_and_lets_go(items: list[tuple[str, Case | None]], day: int, keep: int) -> None:
+@given(told, st.integers(0, 200), st.integers(0, 200))
+def test_what_is_let_go_changes_no_count_of_what_came_after(items: list[tuple[str, Case | None]], day: int, since: int) -> None:
     loop = Closure()
     for decision, case in items:
         loop.take(decision, case)
-    before = loop.count(day * DAY)
-    loop.settle(day * DAY, keep * DAY)
-    assert loop.count(day * DAY) == before
-    loop.settle(day * DAY, keep * DAY)
-    assert loop.count(day * DAY) == before
-    loop.settle(500 * DAY, 0)
+    before, held = loop.count(day * DAY, since * DAY), set(loop.cases)
+    gone = loop.let_go(since * DAY)
+    assert loop.count(day * DAY, since * DAY) == before
+    assert set(gone) == held - set(loop.cases)
+    loop.let_go(500 * DAY)
     assert loop.cases == {}
-    if (last := next((case for _, case in reversed(items) if case is not None), None)) is not None:
-        loop.take("again", last)
-        assert loop.cases == {}, "what is told again too late is not counted again"
+
+
+def test_artifacts_are_remembered_up_to_a_number() -> None:
+    loop = Closure()
+    for n in range(9):
+        loop.seen(f"a{n}", n)
+    loop.let_go(0, artifacts=4)
+    assert loop.artifacts == {f"a{n}": n for n in range(5, 9)}
 
 
 @pytest.mark.parametrize(
