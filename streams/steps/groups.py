@@ -10,6 +10,7 @@ from waterline.schemas.facts import GroupInput, Mark
 from waterline.schemas.frames import Frame
 from waterline.streams.steps.budget import Budgets
 from waterline.streams.steps.canary import Canaries
+from waterline.streams.steps.drifting import Drifting
 from waterline.streams.steps.drops import Drops
 from waterline.streams.steps.expected import Expected
 from waterline.streams.steps.fold import Changes, Cold, Position
@@ -49,7 +50,14 @@ class GroupsFold:
         self.expected = Expected(cold, limits)
         self.thresholds = Thresholds(partitions, limits, rules)
         self.budgets = Budgets(rules)
-        self.parts: tuple[Part, ...] = (Silence(rules), Outliers(limits, rules), Drops(rules), Canaries(rules), Quality(cold, limits))
+        self.parts: tuple[Part, ...] = (
+            Silence(rules),
+            Outliers(limits, rules),
+            Drops(rules),
+            Canaries(rules),
+            Drifting(cold, rules),
+            Quality(cold, limits),
+        )
         self._loaders = {part.prefix: part.load for part in (self.budgets, *self.parts)}
 
     def load(self, key: bytes, value: bytes) -> bool:

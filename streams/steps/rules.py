@@ -133,15 +133,27 @@ class Budget(Struct, frozen=True, kw_only=True):
     severity: Severity = Severity.WARNING
 
 
+class Pin(Struct, frozen=True, kw_only=True):
+    """What distributions of an agent are compared with (drifting.py): an artifact, or the days from `since` to `until`, both
+    included (since 1970). `tenant` empty: of every tenant."""
+
+    agent: str
+    tenant: str = ""
+    artifact: str = ""
+    since: int = 0
+    until: int = 0
+
+
 class Rules(Struct, frozen=True):
     """What is in force. `version` is a hash of the text the rules came from, and travels with every alert. `rules` are about
-    windows, `apart` those that are not."""
+    windows, `apart` those that are not. `baselines`: the first that is about an agent holds for it."""
 
     version: str
     rules: tuple[Rule, ...]
     budgets: tuple[Budget, ...] = ()
     apart: tuple[Rule, ...] = ()
     canaries: tuple[CanaryPlan, ...] = ()
+    baselines: tuple[Pin, ...] = ()
 
 
 class RuleBook:

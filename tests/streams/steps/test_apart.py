@@ -36,7 +36,7 @@ class Agents:
     def take(self, *inputs: GroupInput) -> None:
         fold = GroupsFold(0, 1, self.disk, Limits(window_lateness_s=10, decision_grace_s=900), self.book)
         for key, value in self.disk.items():
-            assert fold.load(key, value)
+            fold.load(key, value)
         fold.apply(Position(GROUP_INPUTS.name, 0, 0), Frame([Line(n, b"", one) for n, one in enumerate(inputs)], [], T0))
         changes = fold.drain()
         self.disk.write(changes)

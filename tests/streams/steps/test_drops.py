@@ -48,7 +48,7 @@ class Tasks:
     def _load(self) -> GroupsFold:
         fold = GroupsFold(0, 1, self.disk, Limits(), self.book)
         for key, value in self.disk.items():
-            assert fold.load(key, value)
+            fold.load(key, value)
         return fold
 
     def days(self, number: int, outcomes: list[bool]) -> None:

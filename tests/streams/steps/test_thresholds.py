@@ -67,7 +67,7 @@ class Watched:
         if restart:
             self.fold = self._fold()
             for key, value in self.disk.items():
-                assert self.fold.load(key, value)
+                self.fold.load(key, value)
 
     def calls(self, minute: int, count: int, errors: int = 0, tool: str = "search", agent: str = "a") -> GroupInput:
         examples = [f"d{minute}-{n}" for n in range(min(errors, 5))]

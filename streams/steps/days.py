@@ -1,0 +1,122 @@
+"""What the decisions and calls of an agent look like on one day: a distribution for each thing that can drift.
+
+Calls count on the day in which they ended (to the minute), decisions on that of their start. What a later revision of a decision
+takes back is taken back exactly. Numbers are kept as sketches (sketch.py); of names the first `CATEGORIES` a day, what comes
+beyond counts as `OTHER`, so that only a day with more names than that depends on the order in which they came.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
+
+from msgspec import Struct
+
+from waterline.schemas.events import Kind
+from waterline.schemas.facts import Standing
+from waterline.streams.steps.sketch import bucket_of
+
+CATEGORIES = 64
+OTHER, NONE = "(other)", "(none)"
+OF_CALLS = {Kind.TOOL_CALL: "tools", Kind.MODEL_CALL: "models"}
+NAMES = ("tools", "models", "output_class", "escalation_reason")
+NUMBERS = ("confidence", "steps", "tokens", "agent_ms", "resolution_ms")
+ABOUT = (*NAMES, *NUMBERS)
+Names = dict[str, int]
+Counts = Mapping[str | int, int]
+Place = tuple[str, int]
+"""artifact, day since 1970"""
+
+
+class AgentKey(Struct, frozen=True, order=True):
+    tenant: str
+    agent: str
+    replay: bool
+
+
+class Told(Struct, array_like=True, frozen=True):
+    """What was said last of one distribution; `revision` counts up with each word."""
+
+    revision: int = 0
+    baseline: str = ""
+    pinned: bool = False
+    before: int = 0
+    now: int = 0
+    psi: float = 0.0
+    wasserstein: float = 0.0
+
+
+class Day(Struct, array_like=True, tag="day"):
+    """One artifact on one day. `news`: what changed since it was told; None = nothing did. `left`: it is over, and kept on disk
+    only."""
+
+    key: AgentKey
+    artifact: str
+    number: int
+    names: dict[str, Names]
+    sketches: dict[str, dict[int, int]]
+    told: dict[str, Told]
+    news: list[str] | None = None
+    left: bool = False
+
+    @property
+    def place(self) -> Place:
+        return self.artifact, self.number
+
+    def distribution(self, about: str) -> Counts:
+        return cast("Counts", self.names.get(about, {}) if about in NAMES else self.sketches.get(about, {}))
+
+    def name(self, about: str, name: str, count: int) -> None:
+        """Counts, or with a negative count takes back."""
+        known = self.names.setdefault(about, {})
+        if name not in known and len(known) >= CATEGORIES:
+            name = OTHER
+        total = known[name] = known.get(name, 0) + count
+        if not total and len(known) < CATEGORIES:
+            del known[name]
+
+    def number_of(self, about: str, value: float, sign: int) -> None:
+        sketch = self.sketches.setdefault(about, {})
+        bucket = bucket_of(value)
+        if total := sketch.get(bucket, 0) + sign:
+            sketch[bucket] = total
+        else:
+            del sketch[bucket]
+
+    def replace(self, before: Standing | None, now: Standing | None) -> Iterator[str]:
+        """A decision is `now` what it was `before`: takes back, counts, and tells which distributions that changed."""
+        was, is_ = _said(before), _said(now)
+        for about, old, new in zip(OF_DECISIONS, was, is_, strict=True):
+            if old == new:
+                continue
+            yield about
+            for value, sign in ((old, -1), (new, 1)):
+                if isinstance(value, str):
+                    self.name(about, value, sign)
+                elif value is not None:
+                    self.number_of(about, value, sign)
+
+
+OF_DECISIONS = ("output_class", "escalation_reason", *NUMBERS)
+_NOTHING = (None,) * len(OF_DECISIONS)
+
+
+def _said(standing: Standing | None) -> tuple[str | float | None, ...]:
+    """What a decision says for each of `OF_DECISIONS`; None where it says nothing."""
+    if standing is None:
+        return _NOTHING
+    return (
+        standing.output_class or None,
+        (standing.escalation_reason or NONE) if standing.contribution.escalated else None,
+        standing.confidence,
+        standing.steps,
+        standing.tokens,
+        standing.agent_ms,
+        standing.resolution_ms,
+    )
+
+
+def added(distributions: Iterable[Counts]) -> dict[str | int, int]:
+    total: dict[str | int, int] = {}
+    for one in distributions:
+        for name, count in one.items():
+            total[name] = total.get(name, 0) + count
+    return total
