@@ -86,7 +86,9 @@ class Settings(BaseSettings):
 
     # streams
     streams_batch_frames: int = Field(100, ge=1, description="frames applied in one transaction")
-    streams_linger_s: float = Field(0.2, gt=0, description="age at which a transaction is committed whatever its size")
+    streams_linger_s: float = Field(
+        0.2, gt=0, description="least time between two transactions of a partition, unless a batch is full"
+    )
     streams_bugs_in_a_row: int = Field(10, ge=1, description="lines in a row that fail as a bug before the worker stops")
     streams_stall_s: float = Field(120.0, gt=0, description="time with lag and no progress after which the worker restarts")
     streams_metrics_port: int = Field(9466, ge=0, le=65535, description="health and Prometheus metrics")

@@ -1,12 +1,16 @@
 """One partition of one stage: a fold, its place in the input, and at most one transaction in flight.
 
-While a transaction commits in a thread, the next batch is applied. If it is rolled back, the fold is thrown away with all
-that was applied since, the committed state is loaded again, and the same records are applied anew.
+What comes is applied at once when the partition was at rest. While it is busy, what comes waits for company: for the
+transaction that commits in a thread, and until that one's beginning is the linger time ago; a full batch does not wait, and
+is applied while the transaction before it commits. If one is rolled back, the fold is thrown away with all that was applied
+since, the committed state is loaded again, and the same records are applied anew.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +76,7 @@ class Partition:
         self.state = State(stage.changelog, number, partial(stage.fold, number, stage.partitions), path, identity)
         self._guard = Guard(stage.inputs, stage.bugs_in_a_row, lambda code: stage.meter.buried(code).inc())
         self._placed_at = time.monotonic()
+        self._took_off_at = -math.inf
         self._queue: deque[Event] = deque()
         self._more, self._room, self._awake = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._flight: asyncio.Task[None] | None = None
@@ -106,14 +111,15 @@ class Partition:
                 task.cancel()
         self.state.copy.close()
 
-    async def offer(self, events: list[Event]) -> None:
-        """Queues events, waiting while the queue is full."""
+    async def offer(self, event: Event) -> None:
+        """Queues an event, waiting while the queue is full."""
         while len(self._queue) >= self.stage.batch_frames and self._awake.is_set():
             self._room.clear()
             await self._room.wait()
         if self._awake.is_set():
-            self._queue.extend(events)
-            self._more.set()
+            self._queue.append(event)
+            if len(self._queue) in (1, self.stage.batch_frames):
+                self._more.set()
 
     async def _live(self) -> None:
         try:
@@ -122,6 +128,7 @@ class Partition:
                 if not self._awake.is_set():
                     await self._rest()
                 await self._more.wait()
+                await self._gather()
                 self._more.clear()
                 await self._turn()
         except TooManyBugs as error:
@@ -146,6 +153,23 @@ class Partition:
         self.doing = "running"
 
     # work
+
+    async def _gather(self) -> None:
+        """Waits for company for what is queued."""
+        while (patience := self._patience()) > 0:
+            self._more.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience if patience < math.inf else None):
+                    await self._more.wait()
+
+    def _patience(self) -> float:
+        """Seconds that what is queued may wait; for ever = until the flight has landed."""
+        full = len(self._queue) >= self.stage.batch_frames
+        if full or not self._queue or not self._awake.is_set() or self._guard.careful:
+            return 0.0
+        if self._flight and not self._flight.done():
+            return math.inf
+        return self._took_off_at + self.stage.linger_s - time.monotonic()
 
     async def _turn(self) -> None:
         """Applies what is queued, up to a batch, and sends it on its way when the flight before it has landed."""
@@ -203,6 +227,7 @@ class Partition:
             self._acknowledge(batch)
             return
         self.state.copy.lay(batch.state)
+        self._took_off_at = time.monotonic()
         self._flight = asyncio.create_task(self._fly(batch))
 
     async def _fly(self, batch: Batch) -> None:

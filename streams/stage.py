@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import structlog
 from waterline.streams.changelog import Changelog
 from waterline.streams.guard import Parse
 from waterline.streams.meter import Meter
-from waterline.streams.partition import Event, Partition
+from waterline.streams.partition import Partition
 from waterline.streams.steps.fold import Cold, Fold
 
 log = structlog.get_logger("streams")
@@ -63,21 +63,15 @@ class Stage:
     identity: str = ""
 
     async def consume(self, stream: Any) -> None:
-        """The agent's body: takes what comes and hands it to its partitions. Never raises."""
+        """The agent's body: hands what comes to its partitions, which acknowledge it. Never raises."""
+        stream.enable_acks = False
         try:
-            async for events in taken(stream, self.batch_frames, self.linger_s):
-                await self._hand_out(events)
+            async for event in stream.events():
+                if partition := self.owned.get(event.message.partition):
+                    await partition.offer(event)
         except Exception:
             log.exception("unforeseen", stage=self.name)
             self.die(f"{self.name}: the agent failed", bug=True)
-
-    async def _hand_out(self, events: list[Event]) -> None:
-        parts: dict[int, list[Event]] = {}
-        for event in events:
-            parts.setdefault(event.message.partition, []).append(event)
-        for number, mine in parts.items():
-            if partition := self.owned.get(number):
-                await partition.offer(mine)
 
     async def own(self, numbers: set[int]) -> None:
         """After a rebalance: gives up what is not in `numbers`, shuts out former owners of what is new, starts loading it.
@@ -123,9 +117,3 @@ class Stage:
         """Ends the process now. Nothing is lost by that: what is not committed comes again."""
         log.critical("worker ends", reason=reason)
         os._exit(BROKEN if bug else RESTART)
-
-
-async def taken(stream: Any, most: int, within: float) -> AsyncIterator[list[Event]]:
-    """Batches of events that nobody has acknowledged."""
-    async for events in stream.noack_take(most, within=within):
-        yield [event for event in events if event is not None]
