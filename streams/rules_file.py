@@ -30,9 +30,10 @@ from yaml.nodes import Node
 
 from waterline.schemas.alerts import Severity
 from waterline.schemas.errors import ErrorCode, Permanent
-from waterline.streams import rules_budgets
+from waterline.streams import rules_budgets, rules_canaries
 from waterline.streams.rules_nodes import Fields, Mistake, Unreadable, compose, entries, items, kind_of, line_of
 from waterline.streams.rules_words import lasting, meant, seconds, share, threshold, whole
+from waterline.streams.steps.canary_plan import CanaryPlan
 from waterline.streams.steps.rules import APART, MEASURE, Baseline, Budget, How, Measure, Rule, Rules
 
 DEFAULT = Path(__file__).with_name("default_rules.yaml")
@@ -125,26 +126,28 @@ def parse(text: bytes) -> tuple[Rules, list[Mistake]]:
     """The rules that can be read, and all mistakes in the order of their lines."""
     found: list[Mistake] = []
     try:
-        rules, budgets = _rules(text, found)
+        rules, budgets, canaries = _rules(text, found)
     except Unreadable as unreadable:
         return Rules("", ()), [unreadable.mistake]
     windowed = tuple(rule for rule in rules if rule.how not in APART)
     apart = tuple(rule for rule in rules if rule.how in APART)
-    return Rules(sha256(text).hexdigest()[:12], windowed, tuple(budgets), apart), sorted(found)
+    return Rules(sha256(text).hexdigest()[:12], windowed, tuple(budgets), apart, tuple(canaries)), sorted(found)
 
 
-def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget]]:
+def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget], list[CanaryPlan]]:
     root = compose(text)
     if root is None or (not entries(root) and not root.value):
         raise Unreadable(1, f"the file is empty; {START}")
     if not entries(root):
         raise Unreadable(line_of(root), f"a rules file begins with `rules:`, this is {kind_of(root)[:40]}; {START}")
-    top = Fields(root, "the file", found, ("rules", "budgets"), {"rule": "rules", "alerts": "rules", "limits": "budgets"})
+    also = {"rule": "rules", "alerts": "rules", "limits": "budgets", "canary": "canaries"}
+    top = Fields(root, "the file", found, ("rules", "budgets", "canaries"), also)
     budgets = rules_budgets.budgets(top.values.get("budgets"), found, _name, _severity)
+    canaries = rules_canaries.canaries(top.values.get("canaries"), found, _name)
     node = top.values.get("rules")
     if node is None:
         top.missing("rules", f"[]; {START}")
-        return [], budgets
+        return [], budgets, canaries
     if not items(node) and node.value:
         top.at("rules", f"a list of rules is wanted, each beginning with `- rule:`; this is {kind_of(node)[:40]}")
     elif node.value == "":
@@ -158,7 +161,7 @@ def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget]]
             )
         elif (rule := _Reader(item, number, found, lines).rule()) is not None:
             read.append(rule)
-    return read, budgets
+    return read, budgets, canaries
 
 
 class _Reader:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from waterline.streams import rules_budgets, rules_file
+from waterline.streams import rules_budgets, rules_canaries, rules_file
 from waterline.streams.rules_words import PASTS, UNITS, lasting, plain, written
+from waterline.streams.steps.canary_plan import CanaryPlan
 from waterline.streams.steps.outliers import DAYS
 from waterline.streams.steps.readings import ENOUGH
 from waterline.streams.steps.rules import BEFORE, MEASURE, MEASURES, Baseline, Budget, How, Measure, Rule, Rules
@@ -74,6 +75,16 @@ def budget_sentence(budget: Budget) -> str:
     )
 
 
+def canary_sentence(plan: CanaryPlan) -> str:
+    whose = f"agent {plan.agent}" if plan.agent else "each agent"
+    tenant = f" of tenant {plan.tenant}" if plan.tenant else ""
+    sides = f"{plan.candidate or 'the newest artifact'} beside {plan.control or 'the one before'}"
+    stages = " -> ".join(
+        f"{stage.share * 100:g}%" + (f" ({lasting(stage.hold_s)})" if stage.hold_s else "") for stage in plan.stages
+    )
+    return f"{whose}{tenant}: {sides}, {stages}; {', '.join(limit.guard.value for limit in plan.limits)}"
+
+
 def all_of(rules: Rules) -> Sequence[Rule]:
     return (*rules.rules, *rules.apart)
 
@@ -95,6 +106,7 @@ def _parts() -> dict[str, list[str]]:
         "pasts": [f"- `{past.value}`: {meaning}" for past, meaning in _PASTS.items()],
         "defaults": _table(("rule", "fires when", "severity", "what it means"), map(_rule, default)),
         "budgets": ["```yaml", *_example(rules_budgets.__doc__ or ""), "```"],
+        "canaries": ["```yaml", *_example(rules_canaries.__doc__ or ""), "```"],
     }
 
 
@@ -109,7 +121,7 @@ _PASTS = {
 def _example(doc: str) -> list[str]:
     """The example in a module's docstring."""
     lines = doc.splitlines()
-    first = next(number for number, line in enumerate(lines) if line.lstrip().startswith(("rules:", "budgets:")))
+    first = next(number for number, line in enumerate(lines) if line.lstrip().startswith(("rules:", "budgets:", "canaries:")))
     indent = len(lines[first]) - len(lines[first].lstrip())
     taken = []
     for line in lines[first:]:

@@ -49,11 +49,12 @@ def check(
         raise typer.Exit(1) from error
     count = len(found.rules) + len(found.apart)
     if as_json:
-        typer.echo(show.as_json({"ok": True, "version": found.version, "rules": count, "budgets": len(found.budgets)}))
+        counts = {"rules": count, "budgets": len(found.budgets), "canaries": len(found.canaries)}
+        typer.echo(show.as_json({"ok": True, "version": found.version} | counts))
     else:
-        typer.echo(
-            f"{file}: {_count(count, 'rule')} and {_count(len(found.budgets), 'budget')}, no mistake; version {found.version}"
-        )
+        canaries = f" and {len(found.canaries)} canaries" if found.canaries else ""
+        counted = f"{_count(count, 'rule')} and {_count(len(found.budgets), 'budget')}{canaries}"
+        typer.echo(f"{file}: {counted}, no mistake; version {found.version}")
 
 
 @rules.command()
@@ -65,13 +66,15 @@ def defaults() -> None:
 
 
 def _show(found: Rules, where: str, as_json: bool) -> None:
-    from waterline.streams.rules_page import all_of, budget_sentence, fields_of, sentence
+    from waterline.streams.rules_page import all_of, budget_sentence, canary_sentence, fields_of, sentence
 
     every = all_of(found)
     if as_json:
         told = [fields_of(rule) for rule in every]
         budgets = [{"budget": budget.name, "limit": budget_sentence(budget)} for budget in found.budgets]
-        typer.echo(show.as_json({"from": where, "version": found.version, "rules": told, "budgets": budgets}))
+        canaries = [{"canary": plan.name, "plan": canary_sentence(plan)} for plan in found.canaries]
+        everything = {"from": where, "version": found.version, "rules": told, "budgets": budgets, "canaries": canaries}
+        typer.echo(show.as_json(everything))
         return
     console = show.console()
     rows = [[rule.name, rule.severity.value, sentence(rule), rule.meaning] for rule in every]
@@ -81,6 +84,9 @@ def _show(found: Rules, where: str, as_json: bool) -> None:
         console.print()
         limits = [[budget.name, budget.severity.value, budget_sentence(budget)] for budget in found.budgets]
         show.print_table(console, ["budget", "severity", "limit"], limits)
+    if found.canaries:
+        console.print()
+        show.print_table(console, ["canary", "plan"], [[plan.name, canary_sentence(plan)] for plan in found.canaries])
     counts = f"{_count(len(every), 'rule')}, {_count(len(found.budgets), 'budget')}"
     console.print(f"[dim]{counts}; from {where}, version {found.version}[/]", highlight=False)
 
