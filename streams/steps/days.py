@@ -5,8 +5,8 @@ takes back is taken back exactly. Numbers are kept as sketches (sketch.py); of n
 beyond counts as `OTHER`, so that only a day with more names than that depends on the order in which they came.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -66,7 +66,8 @@ class Day(Struct, array_like=True, tag="day"):
 
     def name(self, about: str, name: str, count: int) -> None:
         """Counts, or with a negative count takes back."""
-        known = self.names.setdefault(about, {})
+        if (known := self.names.get(about)) is None:
+            known = self.names[about] = {}
         if name not in known and len(known) >= CATEGORIES:
             name = OTHER
         total = known[name] = known.get(name, 0) + count
@@ -74,32 +75,33 @@ class Day(Struct, array_like=True, tag="day"):
             del known[name]
 
     def number_of(self, about: str, value: float, sign: int) -> None:
-        sketch = self.sketches.setdefault(about, {})
+        if (sketch := self.sketches.get(about)) is None:
+            sketch = self.sketches[about] = {}
         bucket = bucket_of(value)
         if total := sketch.get(bucket, 0) + sign:
             sketch[bucket] = total
         else:
             del sketch[bucket]
 
-    def replace(self, before: Standing | None, now: Standing | None) -> Iterator[str]:
+    def replace(self, before: Standing | None, now: Standing | None) -> list[str]:
         """A decision is `now` what it was `before`: takes back, counts, and tells which distributions that changed."""
-        was, is_ = _said(before), _said(now)
-        for about, old, new in zip(OF_DECISIONS, was, is_, strict=True):
-            if old == new:
-                continue
-            yield about
-            for value, sign in ((old, -1), (new, 1)):
-                if isinstance(value, str):
-                    self.name(about, value, sign)
-                elif value is not None:
-                    self.number_of(about, value, sign)
+        changed = []
+        for about, old, new in zip(OF_DECISIONS, _said(before), _said(now), strict=True):
+            if old != new:
+                changed.append(about)
+                count = self.name if about in NAMES else self.number_of
+                if old is not None:
+                    count(about, old, -1)
+                if new is not None:
+                    count(about, new, 1)
+        return changed
 
 
 OF_DECISIONS = ("output_class", "escalation_reason", *NUMBERS)
 _NOTHING = (None,) * len(OF_DECISIONS)
 
 
-def _said(standing: Standing | None) -> tuple[str | float | None, ...]:
+def _said(standing: Standing | None) -> tuple[Any, ...]:
     """What a decision says for each of `OF_DECISIONS`; None where it says nothing."""
     if standing is None:
         return _NOTHING

@@ -125,7 +125,7 @@ class Drifting:
         key = AgentKey(tenant, of.contribution.agent, of.replay)
         if (day := self._day(key, _place(of), known=now is None)) is None:
             return
-        changed, moved = list(day.replace(before, now)), before is None or now is None or before.at != now.at
+        changed, moved = day.replace(before, now), before is None or now is None or before.at != now.at
         anew = False
         if moved:
             for standing, sign in ((before, -1), (now, 1)):
