@@ -170,10 +170,10 @@ class DecisionLink(Struct, kw_only=True, omit_defaults=True):
 
 
 class Standing(Struct, array_like=True, frozen=True):
-    """What a decision is to its groups now. `at` is its start in microseconds, by which windows count it; `judged`: a reviewer
-    said what became of the proposal. `artifact` is its hash, else the version of the agent; `steps` are calls of models and
-    tools. `corrected_at` is when a human first overturned it or told a correction, and `corrections` are the keys of what was
-    corrected."""
+    """What a decision is to its groups now. `at` is its start in microseconds, by which windows count it, `ended_at` its end;
+    `judged`: a reviewer said what became of the proposal. `artifact` is its hash, else the version of the agent; `steps` are
+    calls of models and tools. `corrected_at` is when a human first overturned it or told a correction, and `corrections` are the
+    keys of what was corrected."""
 
     contribution: Contribution
     at: int
@@ -193,6 +193,7 @@ class Standing(Struct, array_like=True, frozen=True):
     resolution_ms: float = 0.0
     corrected_at: int | None = None
     corrections: tuple[str, ...] = ()
+    ended_at: int = 0
 
 
 class Calls(Struct, array_like=True):

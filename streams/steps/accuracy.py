@@ -101,7 +101,7 @@ class Accuracy:
     def judge(self, now: int) -> Judgement:
         """As of `now`, in microseconds of event time, which does not fall. Forgets hours that no later judgement needs."""
         self._ask()
-        last = now // HOUR
+        last = (now - 1) // HOUR
         first_trailing = last - self.watch.trailing + 1
         first = first_trailing - self.watch.days * 24
         for hour in [hour for hour in self._now.hours if hour < first]:

@@ -8,7 +8,8 @@ another decision is taken back by the difference. So `spent` is exact however of
                thirty before today; without one, today's own pace once a twelfth of the day has passed; else unknown
 
 A period is that of the latest time the budget has heard of: the newest leaf's, or for live spending the mark of the clock.
-Each of a budget's marks (50, 80, 100 %) and its forecast is an alert of its own; it resolves when the period is over.
+Each of a budget's marks (50, 80, 100 %) and its forecast is an alert of its own; it resolves when the period is over, or when
+spending is taken back until it is under `CLEAR_AT` of the mark. It is late when spending of a day before today changed it.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ from waterline.streams.steps.rules import Budget, RuleBook, Rules
 KEPT_DAYS = 70
 """Longer than a month and the thirty days before it that a forecast looks at."""
 RATE_DAYS, LOOKS_BACK = 7, 30
-FORECAST, OF_FORECAST = "forecast", Decimal("0.9")
+FORECAST, CLEAR_AT = "forecast", Decimal("0.9")
 _encode = msgspec.msgpack.Encoder().encode
 _fact = msgspec.json.Encoder().encode
 
@@ -86,12 +87,16 @@ class Budgets:
         self.book = rules
         self.purses: dict[bytes, Purse] = {}
         self.touched: set[bytes] = set()
+        self._late: dict[bytes, int] = {}
         self._today = 0
         self._known: Rules | None = None
 
     def load(self, value: bytes) -> bool:
         purse = _decode(value)
         self.purses[purse.name.key] = purse
+        if not purse.name.replay:
+            told = (told.limit.at for told in purse.told.values() if told.limit is not None)
+            self._today = max([self._today, *(micros(at) // DAY for at in told)])
         return True
 
     def take(self, given: GroupInput) -> None:
@@ -114,6 +119,8 @@ class Budgets:
         purse = self.purses.get(name.key)
         if purse is None:
             purse = self.purses[name.key] = Purse(name, days={}, told={})
+        if spend.day < self._now(purse) // DAY:
+            self._late[name.key] = self._late.get(name.key, 0) + spend.nanos
         purse.days[spend.day] = purse.days.get(spend.day, 0) + spend.nanos
         purse.at = max(purse.at, spend.at)
         newest = purse.at // DAY
@@ -131,9 +138,14 @@ class Budgets:
                 self._withdraw(purse.told[name], changes.outs)
             changes.puts[self.prefix + key] = _encode(purse)
         self.touched.clear()
+        self._late.clear()
+
+    def _now(self, purse: Purse) -> int:
+        """The latest time the purse has heard of."""
+        return purse.at if purse.name.replay else max(purse.at, self._today * DAY)
 
     def _tell(self, budget: Budget, purse: Purse, outs: list[Out]) -> None:
-        now = purse.at if purse.name.replay else max(purse.at, self._today * DAY)
+        now = self._now(purse)
         first, end = period_of(budget.period, now)
         spent = sum(nanos for day, nanos in purse.days.items() if first <= day < end)
         expected = forecast(purse.days, spent, end, now)
@@ -182,19 +194,21 @@ class Budgets:
         told.fires, told.last = [], None
 
     def _alerts(self, budget: Budget, purse: Purse, told: Told, limit: ControlLimit, rolled: bool) -> Iterator[Out]:
+        late = money(self._late.get(purse.name.key, 0))
         marks = [(f"{(mark * 100).normalize():f} %", budget.limit * mark) for mark in budget.marks]
         for label, threshold in (*marks, (FORECAST, budget.limit)):
             ahead = label == FORECAST
             value = limit.forecast if ahead else limit.spent
             over = value is not None and (value > threshold if ahead else value >= threshold)
-            under = value is None or value < threshold * (OF_FORECAST if ahead else 1)
+            under = value is None or value < threshold * CLEAR_AT
             if label in told.fires and (rolled or under):
                 told.fires.remove(label)
-                yield _transition(told, limit, label, threshold, value, AlertState.RESOLVED)
+                yield _transition(told, limit, label, threshold, value, AlertState.RESOLVED, bool(late) and not rolled)
             if label not in told.fires and over:
                 told.fires.append(label)
                 told.opened[label] = micros(limit.at)
-                yield _transition(told, limit, label, threshold, value, AlertState.FIRING)
+                in_time = value is not None and value - late >= threshold and not ahead
+                yield _transition(told, limit, label, threshold, value, AlertState.FIRING, bool(late) and not in_time)
 
 
 def holds(budget: Budget, name: Name) -> bool:
@@ -246,13 +260,21 @@ def _record(limit: ControlLimit) -> Out:
 
 
 def _transition(
-    told: Told, limit: ControlLimit, label: str, threshold: Decimal | None, value: Decimal | None, state: AlertState
+    told: Told,
+    limit: ControlLimit,
+    label: str,
+    threshold: Decimal | None,
+    value: Decimal | None,
+    state: AlertState,
+    late: bool = False,
 ) -> Out:
     group = {limit.scope.value: limit.name} if limit.scope is not Scope.TENANT else {}
     group["mark"] = label
     if limit.clock is Clock.REPLAY:
         group["clock"] = limit.clock.value
     told.changes[label] = told.changes.get(label, 0) + 1
+    before = AlertState.RESOLVED if told.changes[label] > 1 else AlertState.OK
+    previous = AlertState.FIRING if state is AlertState.RESOLVED else before
     first, end = period_of(limit.period, micros(limit.at))
     transition = AlertTransition(
         alert_id=alert_id(limit.tenant, limit.budget, group),
@@ -261,7 +283,7 @@ def _transition(
         rule=limit.budget,
         group=group,
         severity=Severity.INFO if label == FORECAST else told.severity,
-        previous=AlertState.FIRING if state is AlertState.RESOLVED else AlertState.OK,
+        previous=previous,
         state=state,
         at=limit.at,
         opened_at=instant(told.opened[label]),
@@ -271,6 +293,8 @@ def _transition(
         unit="USD",
         value=value,
         threshold=threshold,
+        clear=None if threshold is None else (threshold * CLEAR_AT).normalize(),
+        late=late,
         window_from=instant(first * DAY),
         window_to=instant(end * DAY),
         sql=_statement(limit, first, end),

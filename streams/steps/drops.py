@@ -1,7 +1,8 @@
 """Tasks at which an agent has become worse (M2, rules of measure `accuracy_drop`). A part of the fold of stage `groups`.
 
 A label is the outcome of a decision, and counts in the hour of its start, however late it comes (accuracy.py). A task is judged
-when its time has come to a full hour: by all that was labelled up to there, in the order in which the decisions began.
+when its time has come to a full hour: by all that was labelled up to there, in the order in which the decisions began. What is
+told then is late when a label had changed that was judged before.
 """
 
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ _fact = msgspec.json.Encoder().encode
 
 class Followed(Struct, array_like=True):
     """One task under one rule. `waiting`: (start, decision, correct) of labels that were not judged yet; `hour` the last one
-    that was, since 1970."""
+    that was, since 1970; `corrected`: a label has changed that was judged by then."""
 
     tenant: str
     agent: str
@@ -49,6 +50,7 @@ class Followed(Struct, array_like=True):
     told: AlertState = AlertState.OK
     transition: int = 0
     opened_at: int | None = None
+    corrected: bool = False
 
     @property
     def key(self) -> bytes:
@@ -93,6 +95,7 @@ class Drops:
         waiting = [one for one in followed.waiting if one[1] != given.decision_key]
         if before is not None and len(waiting) == len(followed.waiting):
             accuracy.relabelled(standing.at, before, now)
+            followed.corrected = True
         elif now is not None:
             waiting.append((standing.at, given.decision_key, now))
         followed.waiting = waiting
@@ -129,16 +132,17 @@ class Drops:
             self._say(rule, followed, accuracy.judge(hour * HOUR), hour)
 
     def _say(self, rule: Rule, followed: Followed, judgement: Judgement, hour: int) -> None:
-        followed.hour = hour
+        late, followed.corrected, followed.hour = followed.corrected, False, hour
         state = STATES[judgement.verdict]
-        if followed.told is AlertState.FIRING and state is AlertState.OK:
+        known = judgement.trailing_labels >= rule.at_least and judgement.mean is not None
+        if followed.told is AlertState.FIRING and (state is AlertState.OK or (state is AlertState.INSUFFICIENT and known)):
             state = AlertState.RESOLVED
         if state is followed.told or {state, followed.told} == {AlertState.OK, AlertState.RESOLVED}:
             return
         if state is AlertState.FIRING:
             followed.opened_at = hour * HOUR
         followed.transition += 1
-        told = _transition(rule, self.book.now.version, followed, judgement, state, hour * HOUR)
+        told = _transition(rule, self.book.now.version, followed, judgement, state, hour * HOUR, late)
         followed.told = state
         self.outs.append(Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told)))
 
@@ -177,7 +181,7 @@ def _right(standing: Standing | None) -> bool | None:
 
 
 def _transition(
-    rule: Rule, version: str, followed: Followed, judgement: Judgement, state: AlertState, at: int
+    rule: Rule, version: str, followed: Followed, judgement: Judgement, state: AlertState, at: int, late: bool
 ) -> AlertTransition:
     group, drop = _group(followed), None
     if judgement.mean is not None and judgement.trailing is not None:
@@ -195,7 +199,7 @@ def _transition(
         at=instant(at),
         opened_at=instant(followed.opened_at) if followed.opened_at is not None else None,
         clock=Clock.REPLAY if followed.replay else Clock.SOURCE,
-        summary=_summary(followed, judgement),
+        summary=_summary(followed, judgement, state),
         measure=rule.measure,
         unit="ratio",
         value=drop,
@@ -205,15 +209,16 @@ def _transition(
         samples_needed=judgement.needed,
         window_from=instant(since),
         window_to=instant(at),
+        late=late,
         sql=_statement(followed, since, at),
         runbook=rule.runbook,
         rules_version=version,
     )
 
 
-def _summary(followed: Followed, judgement: Judgement) -> str:
+def _summary(followed: Followed, judgement: Judgement, state: AlertState) -> str:
     about = f"accuracy of {followed.agent}" + (f" at {followed.task}" if followed.task else "")
-    if judgement.verdict is AccuracyVerdict.INSUFFICIENT:
+    if state is AlertState.INSUFFICIENT:
         return f"{about} cannot be judged: {judgement.reason}"
     last, mean = (show(None if one is None else Decimal(one), "ratio") for one in (judgement.trailing, judgement.mean))
     labels = f"{judgement.trailing_labels} and {judgement.mean_labels:,} labels"

@@ -86,9 +86,10 @@ class Outliers:
                 self._count(self._task(given.tenant, standing), standing, sign)
         if given.now is not None:
             task = self._task(given.tenant, given.now)
+            late = given.previous is not None and heard > given.previous.ended_at + self.grace
             for rule in self.book.now.apart:
                 if rule.how is How.DECISION:
-                    self._look(rule, task, given.decision_key, given.now, max(heard, given.now.at))
+                    self._look(rule, task, given.decision_key, given.now, max(heard, given.now.at), late)
 
     def _task(self, tenant: str, standing: Standing) -> Task:
         told = standing.contribution
@@ -105,7 +106,8 @@ class Outliers:
             task.fired = {name: fired for name, fired in task.fired.items() if fired.fires or fired.at // DAY != old}
         self.touched.add(task.key)
 
-    def _look(self, rule: Rule, task: Task, decision: str, standing: Standing, heard: int) -> None:
+    def _look(self, rule: Rule, task: Task, decision: str, standing: Standing, heard: int, late: bool) -> None:
+        """`late`: the decision was over before this came."""
         day = standing.at // DAY
         before = [sums for one, sums in task.days.items() if day - DAYS <= one < day]
         decisions, tokens = sum(sums[0] for sums in before), sum(sums[1] for sums in before)
@@ -123,9 +125,9 @@ class Outliers:
         if over and not fired.fires:
             fired.opened_at = heard
             self._agendas[task.replay].add(heard + self.grace, (task.key, name))
-            self._tell(rule, task, fired, AlertState.FIRING, standing.tokens, threshold, decisions)
+            self._tell(rule, task, fired, AlertState.FIRING, standing.tokens, threshold, decisions, late)
         elif fired.fires and standing.tokens <= threshold * rule.clear_at:
-            self._tell(rule, task, fired, AlertState.RESOLVED, standing.tokens, threshold, decisions)
+            self._tell(rule, task, fired, AlertState.RESOLVED, standing.tokens, threshold, decisions, late)
 
     def advance(self, replay: bool, now: int) -> None:
         agenda = self._agendas[replay]
@@ -143,9 +145,18 @@ class Outliers:
                 self.touched.add(key)
 
     def _tell(
-        self, rule: Rule, task: Task, fired: Fired, state: AlertState, tokens: int | None, threshold: Decimal | None, samples: int
+        self,
+        rule: Rule,
+        task: Task,
+        fired: Fired,
+        state: AlertState,
+        tokens: int | None,
+        threshold: Decimal | None,
+        samples: int,
+        late: bool = False,
     ) -> None:
-        previous = AlertState.FIRING if fired.fires else AlertState.OK
+        before = AlertState.RESOLVED if fired.transition else AlertState.OK
+        previous = AlertState.FIRING if fired.fires else before
         fired.fires = state is AlertState.FIRING
         fired.transition += 1
         group = _group(task, fired)
@@ -175,6 +186,7 @@ class Outliers:
             clear=None if threshold is None else (threshold * rule.clear_at).normalize(),
             samples=samples,
             samples_needed=rule.at_least,
+            late=late,
             decisions=[fired.decision],
             sql=_statement(task, fired),
             runbook=rule.runbook,

@@ -5,6 +5,7 @@ than the threshold, the alert fires, and resolves with the next thing heard. Aft
 Live data alone: a replay is silent when it ends.
 """
 
+from bisect import insort
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -35,15 +36,18 @@ class Told(Struct, array_like=True):
     fires: bool = False
     transition: int = 0
     opened_at: int = 0
+    state: AlertState = AlertState.OK
 
 
 class Agent(Struct, array_like=True):
-    """`minutes`: the last ones in which it was heard, in order, since 1970. `told` by rule."""
+    """`minutes`: the last ones in which it was heard, in order, since 1970. `told` by rule. `passed`: the last of the minutes
+    after which it was silent, and had not spoken for long enough before."""
 
     tenant: str
     agent: str
     minutes: list[int] = []
     told: dict[str, Told] = {}
+    passed: int = 0
 
     @property
     def key(self) -> bytes:
@@ -88,24 +92,24 @@ class Silence:
         agent = Agent(tenant, name, minutes=[], told={})
         agent = self.agents.setdefault(agent.key, agent)
         minutes = agent.minutes
-        if minute in minutes or (minutes and minute < minutes[0]):
+        if minute in minutes:
+            return
+        most = max((rule.window_s // 60 for rule in self.rules), default=0) + MORE_MINUTES
+        if len(minutes) >= most and minute < minutes[0]:
             return
         if not minutes or minute > minutes[-1]:
             self._speaks(agent, minute)
-        minutes.append(minute)
-        minutes.sort()
-        most = max((rule.window_s // 60 for rule in self.rules), default=0) + MORE_MINUTES
+        insort(minutes, minute)
         del minutes[:-most]
         self.touched.add(agent.key)
-        if minute == minutes[-1]:
-            for rule in self.rules:
-                self._agenda.add(_due(rule, minute), agent.key)
+        for rule in self.rules:
+            self._agenda.add(_due(rule, minutes[-1]), agent.key)
 
     def _speaks(self, agent: Agent, minute: int) -> None:
         for name, told in agent.told.items():
             rule = next((rule for rule in self.rules if rule.name == name), None)
             if told.fires and rule is not None:
-                self._tell(rule, agent, told, AlertState.RESOLVED, minute * MINUTE)
+                self._tell(rule, agent, told, AlertState.RESOLVED, minute * MINUTE, late=minute * MINUTE < told.opened_at)
 
     def advance(self, replay: bool, now: int) -> None:
         """A replay is never silent: it is over."""
@@ -131,22 +135,25 @@ class Silence:
         elif agent.run() * 60 >= rule.window_s:
             told = agent.told.setdefault(rule.name, Told())
             told.opened_at = _due(rule, last)
-            self._tell(rule, agent, told, AlertState.FIRING, told.opened_at)
+            self._tell(rule, agent, told, AlertState.FIRING, told.opened_at, late=agent.passed == last)
             self._agenda.add(_ended(agent) + GIVEN_UP, agent.key)
+        elif agent.passed != last:
+            agent.passed = last
+            self.touched.add(agent.key)
 
-    def _tell(self, rule: Rule, agent: Agent, told: Told, state: AlertState, at: int) -> None:
-        previous = AlertState.FIRING if told.fires else AlertState.OK
+    def _tell(self, rule: Rule, agent: Agent, told: Told, state: AlertState, at: int, late: bool = False) -> None:
+        previous, told.state = told.state, state
         told.fires = state is AlertState.FIRING
         told.transition += 1
         self.touched.add(agent.key)
-        self.outs.append(_record(rule, self.book.now.version, agent, told, previous, state, at))
+        self.outs.append(_record(rule, self.book.now.version, agent, told, previous, at, late))
 
     def end(self, gone: Mapping[str, Rule], heard: tuple[int, int]) -> None:
         """Resolves what fires by rules that are gone."""
         for agent in self.agents.values():
             for name, told in agent.told.items():
                 if told.fires and name in gone:
-                    told.fires, told.transition = False, told.transition + 1
+                    told.fires, told.state, told.transition = False, AlertState.RESOLVED, told.transition + 1
                     group = {"agent": agent.agent}
                     self.outs.append(
                         withdrawn(gone[name], self.book.now, agent.tenant, group, told.transition, told.opened_at, heard[0])
@@ -171,8 +178,8 @@ def _due(rule: Rule, minute: int) -> int:
     return (minute + 1) * MINUTE + int(rule.above) * SECOND
 
 
-def _record(rule: Rule, version: str, agent: Agent, told: Told, previous: AlertState, state: AlertState, at: int) -> Out:
-    group = {"agent": agent.agent}
+def _record(rule: Rule, version: str, agent: Agent, told: Told, previous: AlertState, at: int, late: bool) -> Out:
+    group, state = {"agent": agent.agent}, told.state
     last = _ended(agent)
     silent = Decimal(max(0, at - last) // SECOND)
     spoke = agent.run()
@@ -201,6 +208,7 @@ def _record(rule: Rule, version: str, agent: Agent, told: Told, previous: AlertS
         samples_needed=rule.window_s // 60,
         window_from=instant(last - spoke * MINUTE),
         window_to=instant(last),
+        late=late,
         sql=_statement(agent),
         runbook=rule.runbook,
         rules_version=version,

@@ -113,6 +113,7 @@ def standing(decision: Decision) -> Standing | None:
         resolution_ms=min(agent_ms + queue_ms + review_ms + downstream_ms, MOST_MS),
         corrected_at=None if decision.corrected_at == NEVER else decision.corrected_at,
         corrections=tuple(sorted(decision.corrections)) if decision.corrections else (),
+        ended_at=decision.ended,
     )
 
 

@@ -6,6 +6,7 @@ time). For `KEPT` after its end, what comes for a window corrects what was said;
 later window is compared with it.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
@@ -129,6 +130,14 @@ class Clock:
         return max(self.marks.values(), default=0)
 
 
+class Kept(Struct):
+    """Of one series and length: the starts of windows that are over and can still be corrected, in order, and how many windows
+    are not settled."""
+
+    over: list[int] = []
+    young: int = 0
+
+
 class Windows:
     """All windows that are open, can be corrected or are compared with. `reach`: by length, how long after it is settled a
     window is compared with."""
@@ -139,11 +148,16 @@ class Windows:
         self.gone: set[WindowKey] = set()
         self.reach: dict[int, int] = {}
         self._agendas: tuple[Agenda[WindowKey], Agenda[WindowKey]] = (Agenda(SECOND), Agenda(SECOND))
-        self._kept: dict[tuple[Series, int], list[int]] = {}
+        self._kept: dict[tuple[Series, int], Kept] = {}
 
     def enter(self, key: WindowKey, cell: Cell) -> None:
         self.cells[key] = cell
-        self._kept.setdefault((key.series, key.length), []).append(key.start)
+        if cell.age is not Age.SETTLED:
+            if (kept := self._kept.get((key.series, key.length))) is None:
+                kept = self._kept[key.series, key.length] = Kept(over=[])
+            kept.young += 1
+            if cell.age is Age.OVER:
+                insort(kept.over, key.start)
         self._agendas[key.series.replay].add(self._next(key, cell), key)
 
     def _next(self, key: WindowKey, cell: Cell) -> int:
@@ -180,26 +194,36 @@ class Windows:
             if cell.age is Age.SETTLED:
                 self.drop(key)
                 continue
-            cell.age = Age(cell.age + 1)
+            self._grow(key, cell)
             self.touched.add(key)
             agenda.add(self._next(key, cell), key)
             yield key, cell
 
     def over(self, series: Series, length: int) -> list[int]:
         """Starts of the windows that are over and can still be corrected, in order."""
-        starts = sorted(self._kept.get((series, length), ()))
-        return [start for start in starts if self.cells[WindowKey(series, length, start)].age is Age.OVER]
+        kept = self._kept.get((series, length))
+        return kept.over if kept is not None else []
 
     def unsettled(self, series: Series, length: int) -> bool:
         """Whether a window is open or can still be corrected."""
-        starts = self._kept.get((series, length), ())
-        return any(self.cells[WindowKey(series, length, start)].age is not Age.SETTLED for start in starts)
+        return (series, length) in self._kept
+
+    def _grow(self, key: WindowKey, cell: Cell) -> None:
+        """Open, over, settled."""
+        kept = self._kept[key.series, key.length]
+        if cell.age is Age.OPEN:
+            cell.age = Age.OVER
+            insort(kept.over, key.start)
+            return
+        cell.age = Age.SETTLED
+        del kept.over[bisect_left(kept.over, key.start)]
+        kept.young -= 1
+        if not kept.young:
+            del self._kept[key.series, key.length]
 
     def drop(self, key: WindowKey) -> None:
-        del self.cells[key]
-        starts = self._kept[key.series, key.length]
-        starts.remove(key.start)
-        if not starts:
-            del self._kept[key.series, key.length]
+        cell = self.cells.pop(key)
+        while cell.age is not Age.SETTLED:
+            self._grow(key, cell)
         self.touched.discard(key)
         self.gone.add(key)

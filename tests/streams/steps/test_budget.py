@@ -85,7 +85,9 @@ def test_a_budget_goes_from_allow_to_warn_to_deny_with_an_alert_at_each_mark() -
     assert purses.now().verdict is DENY
     assert purses.told[2:] == [("100 %", FIRING), ("forecast", FIRING)]
     purses.take(spend("-2.5", NOON + 11 * HOUR))
-    assert (purses.now().verdict, purses.told[4:]) == (ALLOW, [("80 %", RESOLVED), ("100 %", RESOLVED), ("forecast", RESOLVED)])
+    assert (purses.now().verdict, purses.told[4:]) == (ALLOW, [("100 %", RESOLVED), ("forecast", RESOLVED)])
+    purses.take(spend("0.6", NOON + 11 * HOUR), spend("-1", NOON + 11 * HOUR))
+    assert purses.told[6:] == [("80 %", RESOLVED)], "7.1 is under nine tenths of 8"
 
 
 def test_the_period_ends_with_time_even_if_nothing_is_spent() -> None:
