@@ -30,11 +30,11 @@ from yaml.nodes import Node
 
 from waterline.schemas.alerts import Severity
 from waterline.schemas.errors import ErrorCode, Permanent
-from waterline.streams import rules_budgets, rules_canaries
+from waterline.streams import rules_baselines, rules_budgets, rules_canaries
 from waterline.streams.rules_nodes import Fields, Mistake, Unreadable, compose, entries, items, kind_of, line_of
 from waterline.streams.rules_words import lasting, meant, seconds, share, threshold, whole
 from waterline.streams.steps.canary_plan import CanaryPlan
-from waterline.streams.steps.rules import APART, MEASURE, Baseline, Budget, How, Measure, Rule, Rules
+from waterline.streams.steps.rules import APART, MEASURE, Baseline, Budget, How, Measure, Pin, Rule, Rules
 
 DEFAULT = Path(__file__).with_name("default_rules.yaml")
 FIELDS = {
@@ -126,28 +126,30 @@ def parse(text: bytes) -> tuple[Rules, list[Mistake]]:
     """The rules that can be read, and all mistakes in the order of their lines."""
     found: list[Mistake] = []
     try:
-        rules, budgets, canaries = _rules(text, found)
+        rules, budgets, canaries, baselines = _rules(text, found)
     except Unreadable as unreadable:
         return Rules("", ()), [unreadable.mistake]
     windowed = tuple(rule for rule in rules if rule.how not in APART)
     apart = tuple(rule for rule in rules if rule.how in APART)
-    return Rules(sha256(text).hexdigest()[:12], windowed, tuple(budgets), apart, tuple(canaries)), sorted(found)
+    version = sha256(text).hexdigest()[:12]
+    return Rules(version, windowed, tuple(budgets), apart, tuple(canaries), tuple(baselines)), sorted(found)
 
 
-def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget], list[CanaryPlan]]:
+def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget], list[CanaryPlan], list[Pin]]:
     root = compose(text)
     if root is None or (not entries(root) and not root.value):
         raise Unreadable(1, f"the file is empty; {START}")
     if not entries(root):
         raise Unreadable(line_of(root), f"a rules file begins with `rules:`, this is {kind_of(root)[:40]}; {START}")
-    also = {"rule": "rules", "alerts": "rules", "limits": "budgets", "canary": "canaries"}
-    top = Fields(root, "the file", found, ("rules", "budgets", "canaries"), also)
+    also = {"rule": "rules", "alerts": "rules", "limits": "budgets", "canary": "canaries", "pins": "baselines"}
+    top = Fields(root, "the file", found, ("rules", "budgets", "canaries", "baselines"), also)
     budgets = rules_budgets.budgets(top.values.get("budgets"), found, _name, _severity)
     canaries = rules_canaries.canaries(top.values.get("canaries"), found, _name)
+    baselines = rules_baselines.baselines(top.values.get("baselines"), found)
     node = top.values.get("rules")
     if node is None:
         top.missing("rules", f"[]; {START}")
-        return [], budgets, canaries
+        return [], budgets, canaries, baselines
     if not items(node) and node.value:
         top.at("rules", f"a list of rules is wanted, each beginning with `- rule:`; this is {kind_of(node)[:40]}")
     elif node.value == "":
@@ -161,7 +163,7 @@ def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget],
             )
         elif (rule := _Reader(item, number, found, lines).rule()) is not None:
             read.append(rule)
-    return read, budgets, canaries
+    return read, budgets, canaries, baselines
 
 
 class _Reader:

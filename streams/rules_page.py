@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from waterline.streams import rules_budgets, rules_canaries, rules_file
+from waterline.streams import rules_baselines, rules_budgets, rules_canaries, rules_file
 from waterline.streams.rules_words import PASTS, UNITS, lasting, plain, written
 from waterline.streams.steps.canary_plan import CanaryPlan
+from waterline.streams.steps.moment import day_name
 from waterline.streams.steps.outliers import DAYS
 from waterline.streams.steps.readings import ENOUGH
-from waterline.streams.steps.rules import BEFORE, MEASURE, MEASURES, Baseline, Budget, How, Measure, Rule, Rules
+from waterline.streams.steps.rules import BEFORE, MEASURE, MEASURES, Baseline, Budget, How, Measure, Pin, Rule, Rules
 
 PAGE = Path(__file__).with_name("RULES.md")
 
@@ -85,6 +86,12 @@ def canary_sentence(plan: CanaryPlan) -> str:
     return f"{whose}{tenant}: {sides}, {stages}; {', '.join(limit.guard.value for limit in plan.limits)}"
 
 
+def baseline_sentence(pin: Pin) -> str:
+    tenant = f" of tenant {pin.tenant}" if pin.tenant else ""
+    what = f"artifact {pin.artifact}" if pin.artifact else f"{day_name(pin.since)} to {day_name(pin.until)}"
+    return f"agent {pin.agent}{tenant}: compared with {what}"
+
+
 def all_of(rules: Rules) -> Sequence[Rule]:
     return (*rules.rules, *rules.apart)
 
@@ -107,6 +114,7 @@ def _parts() -> dict[str, list[str]]:
         "defaults": _table(("rule", "fires when", "severity", "what it means"), map(_rule, default)),
         "budgets": ["```yaml", *_example(rules_budgets.__doc__ or ""), "```"],
         "canaries": ["```yaml", *_example(rules_canaries.__doc__ or ""), "```"],
+        "baselines": ["```yaml", *_example(rules_baselines.__doc__ or ""), "```"],
     }
 
 
@@ -118,10 +126,13 @@ _PASTS = {
 }
 
 
+_SECTIONS = ("rules:", "budgets:", "canaries:", "baselines:")
+
+
 def _example(doc: str) -> list[str]:
     """The example in a module's docstring."""
     lines = doc.splitlines()
-    first = next(number for number, line in enumerate(lines) if line.lstrip().startswith(("rules:", "budgets:", "canaries:")))
+    first = next(number for number, line in enumerate(lines) if line.lstrip().startswith(_SECTIONS))
     indent = len(lines[first]) - len(lines[first].lstrip())
     taken = []
     for line in lines[first:]:

@@ -50,6 +50,7 @@ def check(
     count = len(found.rules) + len(found.apart)
     if as_json:
         counts = {"rules": count, "budgets": len(found.budgets), "canaries": len(found.canaries)}
+        counts |= {"baselines": len(found.baselines)}
         typer.echo(show.as_json({"ok": True, "version": found.version} | counts))
     else:
         canaries = f" and {len(found.canaries)} canaries" if found.canaries else ""
@@ -66,7 +67,7 @@ def defaults() -> None:
 
 
 def _show(found: Rules, where: str, as_json: bool) -> None:
-    from waterline.streams.rules_page import all_of, budget_sentence, canary_sentence, fields_of, sentence
+    from waterline.streams.rules_page import all_of, baseline_sentence, budget_sentence, canary_sentence, fields_of, sentence
 
     every = all_of(found)
     if as_json:
@@ -74,6 +75,7 @@ def _show(found: Rules, where: str, as_json: bool) -> None:
         budgets = [{"budget": budget.name, "limit": budget_sentence(budget)} for budget in found.budgets]
         canaries = [{"canary": plan.name, "plan": canary_sentence(plan)} for plan in found.canaries]
         everything = {"from": where, "version": found.version, "rules": told, "budgets": budgets, "canaries": canaries}
+        everything["baselines"] = [baseline_sentence(pin) for pin in found.baselines]
         typer.echo(show.as_json(everything))
         return
     console = show.console()
@@ -87,6 +89,9 @@ def _show(found: Rules, where: str, as_json: bool) -> None:
     if found.canaries:
         console.print()
         show.print_table(console, ["canary", "plan"], [[plan.name, canary_sentence(plan)] for plan in found.canaries])
+    if found.baselines:
+        console.print()
+        show.print_table(console, ["drift is told of"], [[baseline_sentence(pin)] for pin in found.baselines])
     counts = f"{_count(len(every), 'rule')}, {_count(len(found.budgets), 'budget')}"
     console.print(f"[dim]{counts}; from {where}, version {found.version}[/]", highlight=False)
 
