@@ -13,8 +13,9 @@ from waterline.replay.recording import packaged_runs
 from waterline.replay.schedule import items_in_order
 from waterline.schemas.alerts import AlertTransition
 from waterline.schemas.events import Event, Kind, Outcome, Retrieved, Status, Verdict
+from waterline.schemas.facts import QualityFact
 from waterline.schemas.frames import Frame, Line
-from waterline.schemas.topics import ALERT_TRANSITIONS, GROUP_INPUTS
+from waterline.schemas.topics import ALERT_TRANSITIONS, GROUP_INPUTS, QUALITY_FACTS
 from waterline.streams.steps.fold import Position
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
@@ -163,6 +164,7 @@ class Folded:
         self.world = World(3)
         self.groups = GroupsFold(0, 3, Disk(), Limits(), RuleBook(RULES))
         self.transitions: list[AlertTransition] = []
+        self.quality: list[QualityFact] = []
         self.events: list[Event] = []
         self._heard = 0
 
@@ -178,8 +180,11 @@ class Folded:
         self._heard = len(self.world.inputs)
         lines = [Line(n, b"", one) for n, one in enumerate(given)]
         self.groups.apply(Position(GROUP_INPUTS.name, 0, self._heard), Frame(lines, [], instant(0)))
-        outs = [out for out in self.groups.drain().outs if out.topic is ALERT_TRANSITIONS]
-        self.transitions += [msgspec.json.decode(out.value, type=AlertTransition) for out in outs]
+        for out in self.groups.drain().outs:
+            if out.topic is ALERT_TRANSITIONS:
+                self.transitions.append(msgspec.json.decode(out.value, type=AlertTransition))
+            elif out.topic is QUALITY_FACTS:
+                self.quality.append(msgspec.json.decode(out.value, type=QualityFact))
 
     def store(self, store: Store, first_offset: int = 0) -> None:
         world = self.world
@@ -189,6 +194,7 @@ class Folded:
         store.put("cost_facts", world.costs.values(), "cost.facts", first_offset)
         store.put("decision_links", world.links.values(), "decision.links", first_offset)
         store.put("price_versions", world.book.versions(), "price.versions", first_offset)
+        store.put("quality_facts", self.quality, "quality.facts", first_offset)
         store.put("alert_transitions", self.transitions, "alert.transitions", first_offset)
 
 
