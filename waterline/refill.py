@@ -146,12 +146,13 @@ def _older(client: Client, target: Target, topic: Topic, kept: Held) -> int:
     return int(rows[0][0])
 
 
-def wait_until_empty(admin: AdminClient, wait_s: float, group: str = GROUP) -> None:
-    """Returns when no sink is in the group. One that was stopped stays in it for its session. Raises Refused, Transient."""
+def wait_until_empty(admin: AdminClient, wait_s: float, group: str = GROUP, who: str = "a sink") -> None:
+    """Returns when nobody (`who`, for the message) is in the group. One that was stopped stays in it for its session. Raises
+    Refused, Transient."""
     deadline = time.monotonic() + wait_s
     while members := _members(admin, group):
         if time.monotonic() > deadline:
-            raise Refused(f"a sink runs ({', '.join(members)}): stop it first. Positions cannot be moved under it")
+            raise Refused(f"{who} runs ({', '.join(members)}): stop it first. Positions cannot be moved under it")
         time.sleep(LOOK_AGAIN_S)
 
 

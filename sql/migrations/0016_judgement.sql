@@ -85,19 +85,19 @@ CREATE OR REPLACE VIEW {name:quality} {on_cluster} AS
 SELECT *
 FROM {name:quality_facts}
 WHERE measure != 'expected_cost'
-ORDER BY tenant, measure, `group`, agent, task, clock, day, revision DESC
+ORDER BY tenant, measure, `group`, agent, task, clock, day, kafka_offset DESC, frame_index DESC
 LIMIT 1 BY tenant, measure, agent, task, clock, day;
 
 CREATE OR REPLACE VIEW {name:drift} {on_cluster} AS
 SELECT *
 FROM {name:drift_facts}
-ORDER BY tenant, agent, clock, about, day, artifact, revision DESC
+ORDER BY tenant, agent, clock, about, day, artifact, kafka_offset DESC, frame_index DESC
 LIMIT 1 BY tenant, agent, clock, about, day, artifact;
 
 CREATE OR REPLACE VIEW {name:canaries} {on_cluster} AS
 SELECT *
 FROM {name:canary_verdicts}
-ORDER BY tenant, plan, agent, candidate, clock, revision DESC
+ORDER BY tenant, plan, agent, candidate, clock, kafka_offset DESC, frame_index DESC
 LIMIT 1 BY tenant, plan, agent, candidate, clock;
 
 CREATE OR REPLACE VIEW {name:stored_rows} {on_cluster} AS
