@@ -21,6 +21,7 @@ from waterline.schemas.topics import (
     DECIDE_CHANGELOG,
     DECISION_FACTS,
     DECISION_LINKS,
+    DRIFT_FACTS,
     GROUP_INPUTS,
     GROUPS_CHANGELOG,
     PRICE_VERSIONS,
@@ -78,6 +79,7 @@ def plans(config: Settings, book: PriceBook, rules: RuleBook) -> tuple[Plan, Pla
     def groups(partition: int, partitions: int, cold: Cold) -> GroupsFold:
         return GroupsFold(partition, partitions, cold, limits, rules)
 
+    judged = (QUALITY_FACTS, DRIFT_FACTS, ALERT_TRANSITIONS, CONTROL_LIMITS, CANARY_VERDICTS)
     told = (DECISION_FACTS, COST_FACTS, DECISION_LINKS, AGENT_MOVED, GROUP_INPUTS)
     group_inputs = partial(parse_facts, msgspec.json.Decoder(GroupInput).decode)
     return (
@@ -91,7 +93,7 @@ def plans(config: Settings, book: PriceBook, rules: RuleBook) -> tuple[Plan, Pla
         Plan(
             name="groups",
             inputs={GROUP_INPUTS.name: group_inputs},
-            outputs=[QUALITY_FACTS.name, ALERT_TRANSITIONS.name, CONTROL_LIMITS.name, CANARY_VERDICTS.name],
+            outputs=[topic.name for topic in judged],
             changelog=GROUPS_CHANGELOG.name,
             fold=groups,
         ),
