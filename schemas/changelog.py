@@ -1,4 +1,5 @@
-"""The streams' own record of where they are, kept beside the state. Topics `decide.changelog` and `groups.changelog`.
+"""The streams' own record of where they are, kept beside the state. Topics `decide.changelog`,
+`groups.changelog` and `ruler.changelog`.
 
 A changelog's key is a state key and its value the state, both opaque to all but the fold that wrote them. Keys that begin
 with a zero byte are the runtime's: under `PLACE` lies, as JSON, how far the partition has come.

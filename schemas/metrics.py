@@ -102,4 +102,13 @@ NOTIFIER: tuple[Metric, ...] = (
     Metric("notifier_send_seconds", "histogram", "one request to the receiver", ("channel",), _SEND_S),
 )
 
-METRICS: tuple[Metric, ...] = (*STREAMS, *FRONT, *SINK, *COLLECTOR, *NOTIFIER)
+RULER: tuple[Metric, ...] = (
+    Metric("ruler_questions_total", "counter", "times a rule's question was asked: answered, failed", ("rule", "outcome")),
+    Metric("ruler_question_seconds", "histogram", "one question that was answered", ("rule",), _QUERY_S),
+    Metric("ruler_behind_seconds", "gauge", "age of the oldest window that is due and not judged", ("rule",)),
+    Metric("ruler_transitions_total", "counter", "transitions of alerts, by what they came to", ("rule", "state")),
+    Metric("ruler_rules_unreadable", "gauge", "1 while the rules file is wrong and the older rules stay in force"),
+    Metric("ruler_rules_reloads_total", "counter", "changed rules files, by what came of them: taken, refused", ("outcome",)),
+)
+
+METRICS: tuple[Metric, ...] = (*STREAMS, *FRONT, *SINK, *COLLECTOR, *NOTIFIER, *RULER)

@@ -128,6 +128,12 @@ class Settings(BaseSettings):
         "", description="name of this notifier for static membership: a restart is no rebalance; empty = none"
     )
 
+    # ruler
+    ruler_lateness_s: float = Field(
+        15.0, ge=0, description="how long after its end a window is asked of by rules that are questions; rows may come so late"
+    )
+    ruler_metrics_port: int = Field(9468, ge=0, le=65535, description="health and Prometheus metrics")
+
     @field_validator("required_fields")
     @classmethod
     def _fields(cls, text: str) -> str:

@@ -128,6 +128,16 @@ DECIDE_CHANGELOG = Topic(
 GROUPS_CHANGELOG = Topic(
     "groups.changelog", "state key, own partition", "state of groups", Place, "", True, True, config=_CHANGELOG
 )
+RULER_CHANGELOG = Topic(
+    "ruler.changelog",
+    "state key, one partition",
+    "how far rules that are questions were judged, and where their alerts stand",
+    Place,
+    "",
+    True,
+    True,
+    config=_CHANGELOG,
+)
 
 TOPICS: tuple[Topic, ...] = (
     AGENT_EVENTS,
@@ -147,6 +157,7 @@ TOPICS: tuple[Topic, ...] = (
     DEAD_LETTERS,
     DECIDE_CHANGELOG,
     GROUPS_CHANGELOG,
+    RULER_CHANGELOG,
 )
 
 STORED: tuple[Topic, ...] = tuple(t for t in TOPICS if t.table)

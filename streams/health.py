@@ -1,4 +1,4 @@
-"""What the worker says of itself over HTTP: /healthz (alive and moving), /readyz (every owned partition is at work, or why
+"""What a process says of itself over HTTP: /healthz (alive and moving), /readyz (every owned partition is at work, or why
 not, one reason a line) and /metrics."""
 
 import socket
@@ -11,7 +11,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 Reasons = Callable[[], Sequence[str]]
 
 
-def serve(port: int, alive: Reasons, ready: Reasons, registry: CollectorRegistry, host: str = "127.0.0.1") -> ThreadingHTTPServer:
+def serve(
+    port: int,
+    alive: Reasons,
+    ready: Reasons,
+    registry: CollectorRegistry,
+    host: str = "127.0.0.1",
+    process: str = "streams",
+) -> ThreadingHTTPServer:
     """Answers in a thread of its own, so that it still does when the event loop hangs. Port 0 takes a free one.
 
     Raises SystemExit with the reason when the port is taken.
@@ -45,6 +52,6 @@ def serve(port: int, alive: Reasons, ready: Reasons, registry: CollectorRegistry
     try:
         server = Server((host, port), Handler)
     except OSError as error:
-        raise SystemExit(f"streams: cannot listen on {host}:{port}: {error.strerror}") from error
+        raise SystemExit(f"{process}: cannot listen on {host}:{port}: {error.strerror}") from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

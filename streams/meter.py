@@ -17,7 +17,7 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._made = {metric.name: _make(metric, self.registry) for metric in STREAMS}
+        self._made = {metric.name: make(metric, self.registry) for metric in STREAMS}
 
     def __getitem__(self, name: str) -> Any:
         return self._made[name]
@@ -54,7 +54,7 @@ class Meter:
         self._meters["streams_recovery_seconds"].labels(self._stage).observe(seconds)
 
 
-def _make(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
+def make(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
     if metric.kind == "histogram":
         return Histogram(metric.name, metric.meaning, metric.labels, buckets=metric.buckets, registry=registry)
     kind: type[Counter | Gauge] = Counter if metric.kind == "counter" else Gauge

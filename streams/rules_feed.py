@@ -4,19 +4,23 @@ that cannot be read, changes nothing, and it is said so."""
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import structlog
 
 from waterline.schemas.errors import ErrorCode, Permanent
-from waterline.streams.meter import Meters
 from waterline.streams.rules_file import checked, parse
 from waterline.streams.rules_nodes import LARGEST
 from waterline.streams.steps.rules import RuleBook, Rules
 
-log = structlog.get_logger("streams")
-
 LOOK_S = 1.0
 """how often the file is read; a change is taken when it is found twice, so that no file is taken while it is being written"""
+
+
+class Numbers(Protocol):
+    """Metrics by their names."""
+
+    def __getitem__(self, name: str) -> Any: ...
 
 
 class RulesFeed:
@@ -25,15 +29,16 @@ class RulesFeed:
     what = "rules"
     topics: Sequence[str] = ()
 
-    def __init__(self, path: Path, meters: Meters, look_s: float = LOOK_S) -> None:
+    def __init__(self, path: Path, meters: Numbers, look_s: float = LOOK_S, process: str = "streams") -> None:
         """Raises `Permanent` with every mistake of the file: a worker does not start without rules."""
         self.path, self.look_s = path, look_s
         self._judged = self._before = self._read()
         if isinstance(self._judged, str):
             raise Permanent(ErrorCode.INVALID_PARAMETER, self._judged)
         self.book = RuleBook(checked(self._judged, path))
-        self._unreadable = meters["streams_rules_unreadable"]
-        self._reloads = meters["streams_rules_reloads_total"]
+        self._unreadable = meters[f"{process}_rules_unreadable"]
+        self._reloads = meters[f"{process}_rules_reloads_total"]
+        self._log = structlog.get_logger(process)
         self._never = threading.Event()
 
     def catch_up(self) -> None:
@@ -51,7 +56,7 @@ class RulesFeed:
 
     def take(self, news: Rules | None) -> None:
         if news is not None:
-            log.info(
+            self._log.info(
                 "rules taken", file=str(self.path), version=news.version, before=self.book.now.version, rules=len(news.rules)
             )
             self.book.now = news
@@ -60,12 +65,14 @@ class RulesFeed:
     def _judge(self, content: bytes | str) -> Rules | None:
         rules, wrong = self.book.now, [content] if isinstance(content, str) else []
         if isinstance(content, bytes):
-            rules, mistakes = parse(content)
+            rules, mistakes = parse(content, self.path.parent)
             wrong = [f"line {one.line}: {one.what}" for one in mistakes]
         self._unreadable.set(bool(wrong))
         if wrong:
             self._reloads.labels("refused").inc()
-            log.error("rules refused", file=str(self.path), in_force=self.book.now.version, mistakes=len(wrong), reasons=wrong)
+            self._log.error(
+                "rules refused", file=str(self.path), in_force=self.book.now.version, mistakes=len(wrong), reasons=wrong
+            )
             return None
         return rules if rules.version != self.book.now.version else None
 

@@ -16,10 +16,9 @@ taken to mean what it does not say.
         runbook: https://...          # what to do about it
         meaning: answers take twice as long as usual
 
-Budgets are in the same file: rules_budgets.py.
+A rule can also be a question to ClickHouse: rules_asked.py. Budgets are in the same file: rules_budgets.py.
 """
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache, partial
@@ -28,13 +27,11 @@ from pathlib import Path
 
 from yaml.nodes import Node
 
-from waterline.schemas.alerts import Severity
 from waterline.schemas.errors import ErrorCode, Permanent
-from waterline.streams import rules_baselines, rules_budgets, rules_canaries
+from waterline.streams import rules_asked, rules_baselines, rules_budgets, rules_canaries
 from waterline.streams.rules_nodes import Fields, Mistake, Unreadable, compose, entries, items, kind_of, line_of
-from waterline.streams.rules_words import lasting, meant, seconds, share, threshold, whole
-from waterline.streams.steps.canary_plan import CanaryPlan
-from waterline.streams.steps.rules import APART, MEASURE, Baseline, Budget, How, Measure, Pin, Rule, Rules
+from waterline.streams.rules_words import is_name, lasting, link, meant, name, seconds, severity, share, threshold, whole
+from waterline.streams.steps.rules import APART, MEASURE, Asked, Baseline, How, Measure, Rule, Rules
 
 DEFAULT = Path(__file__).with_name("default_rules.yaml")
 FIELDS = {
@@ -84,20 +81,9 @@ ALSO = {
     "summary": "meaning",
 }
 """what other systems call some of them"""
-LEVELS = {
-    "high": "error",
-    "major": "error",
-    "fatal": "critical",
-    "page": "critical",
-    "minor": "warning",
-    "low": "info",
-    "notice": "info",
-}
 START = "`waterline rules defaults` prints a file to start from"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 LONGEST, MOST_PANES = 31 * DAY, 168
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-_LINK = re.compile(r"https?://\S+")
 
 
 def load(path: Path) -> Rules:
@@ -111,7 +97,7 @@ def load(path: Path) -> Rules:
 
 def checked(text: bytes, path: Path) -> Rules:
     """As `load`, of what was read from the path."""
-    rules, mistakes = parse(text)
+    rules, mistakes = parse(text, path.parent)
     if mistakes:
         raise Permanent(ErrorCode.INVALID_PARAMETER, "\n".join(f"{path}, line {one.line}: {one.what}" for one in mistakes))
     return rules
@@ -122,20 +108,16 @@ def default() -> Rules:
     return load(DEFAULT)
 
 
-def parse(text: bytes) -> tuple[Rules, list[Mistake]]:
-    """The rules that can be read, and all mistakes in the order of their lines."""
+def parse(text: bytes, folder: Path = Path()) -> tuple[Rules, list[Mistake]]:
+    """The rules that can be read, and all mistakes in the order of their lines. `folder`: where files it names lie."""
     found: list[Mistake] = []
     try:
-        rules, budgets, canaries, baselines = _rules(text, found)
+        return _read(text, found, folder), sorted(found)
     except Unreadable as unreadable:
         return Rules("", ()), [unreadable.mistake]
-    windowed = tuple(rule for rule in rules if rule.how not in APART)
-    apart = tuple(rule for rule in rules if rule.how in APART)
-    version = sha256(text).hexdigest()[:12]
-    return Rules(version, windowed, tuple(budgets), apart, tuple(canaries), tuple(baselines)), sorted(found)
 
 
-def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget], list[CanaryPlan], list[Pin]]:
+def _read(text: bytes, found: list[Mistake], folder: Path) -> Rules:
     root = compose(text)
     if root is None or (not entries(root) and not root.value):
         raise Unreadable(1, f"the file is empty; {START}")
@@ -143,36 +125,55 @@ def _rules(text: bytes, found: list[Mistake]) -> tuple[list[Rule], list[Budget],
         raise Unreadable(line_of(root), f"a rules file begins with `rules:`, this is {kind_of(root)[:40]}; {START}")
     also = {"rule": "rules", "alerts": "rules", "limits": "budgets", "canary": "canaries", "pins": "baselines"}
     top = Fields(root, "the file", found, ("rules", "budgets", "canaries", "baselines"), also)
-    budgets = rules_budgets.budgets(top.values.get("budgets"), found, _name, _severity)
-    canaries = rules_canaries.canaries(top.values.get("canaries"), found, _name)
-    baselines = rules_baselines.baselines(top.values.get("baselines"), found)
+    rules, asked = _rules(top, found, folder)
+    questions = "".join(one.sql for one in asked)
+    return Rules(
+        version=sha256(text + questions.encode()).hexdigest()[:12],
+        rules=tuple(rule for rule in rules if rule.how not in APART),
+        budgets=tuple(rules_budgets.budgets(top.values.get("budgets"), found, name, severity)),
+        apart=tuple(rule for rule in rules if rule.how in APART),
+        canaries=tuple(rules_canaries.canaries(top.values.get("canaries"), found, name)),
+        baselines=tuple(rules_baselines.baselines(top.values.get("baselines"), found)),
+        asked=tuple(asked),
+    )
+
+
+def _rules(top: Fields, found: list[Mistake], folder: Path) -> tuple[list[Rule], list[Asked]]:
     node = top.values.get("rules")
     if node is None:
         top.missing("rules", f"[]; {START}")
-        return [], budgets, canaries, baselines
+        return [], []
     if not items(node) and node.value:
         top.at("rules", f"a list of rules is wanted, each beginning with `- rule:`; this is {kind_of(node)[:40]}")
     elif node.value == "":
         top.at("rules", f"has no rule; write rules: [] to have none; {START}")
     read: list[Rule] = []
+    asked: list[Asked] = []
     lines: dict[str, int] = {}
     for number, item in enumerate(items(node), 1):
         if not entries(item):
             found.append(
                 Mistake(line_of(item), f"rule number {number}: fields such as `rule:` are wanted, this is {kind_of(item)[:40]}")
             )
+        elif rules_asked.is_question(item):
+            if (question := rules_asked.read(item, _label(item, number), found, lines, folder)) is not None:
+                asked.append(question)
         elif (rule := _Reader(item, number, found, lines).rule()) is not None:
             read.append(rule)
-    return read, budgets, canaries, baselines
+    return read, asked
+
+
+def _label(node: Node, number: int) -> str:
+    """How messages call a rule."""
+    told = next((value.value for key, value in entries(node) if key.value == "rule"), None)
+    return f"rule {told}" if isinstance(told, str) and is_name(told) else f"rule number {number}"
 
 
 class _Reader:
     """One rule of the file. `lines`: where the names before it are."""
 
     def __init__(self, node: Node, number: int, found: list[Mistake], lines: dict[str, int]) -> None:
-        told = next((value.value for key, value in entries(node) if key.value == "rule"), None)
-        named = isinstance(told, str) and _NAME.fullmatch(told)
-        self.fields = Fields(node, f"rule {told}" if named else f"rule number {number}", found, FIELDS, ALSO)
+        self.fields = Fields(node, _label(node, number), found, FIELDS, ALSO)
         self.found, self.lines = found, lines
 
     def rule(self) -> Rule | None:
@@ -189,7 +190,7 @@ class _Reader:
         window, pane = (0, 0) if "window" in apart else self._window()
         above, baseline = self._above(measure, window, pane)
         given = {
-            "name": self._name(),
+            "name": fields.unique("rule", name, self.lines),
             "measure": measure and measure.name,
             "window_s": pane,
             "panes": window // pane if window and pane else 1,
@@ -198,21 +199,15 @@ class _Reader:
             "by": self._by(measure) or (measure and measure.groups[0]),
             "at_least": fields.read("at_least", whole),
             "clear_at": fields.read("clear_at", share),
-            "for_windows": self._windows("for", pane, 1),
-            "hold_windows": self._windows("hold", pane, 0),
-            "severity": fields.read("severity", _severity),
-            "runbook": fields.read("runbook", _link),
+            "for_windows": fields.windows("for", pane, 1),
+            "hold_windows": fields.windows("hold", pane, 0),
+            "severity": fields.read("severity", severity),
+            "runbook": fields.read("runbook", link),
             "meaning": fields.text("meaning"),
         }
         if len(self.found) > before or fields.guessed:
             return None
-        return Rule(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-    def _name(self) -> str | None:
-        name = self.fields.read("rule", _name)
-        if name is not None and (line := self.lines.setdefault(name, self.fields.lines["rule"])) != self.fields.lines["rule"]:
-            self.fields.at("rule", f"line {line} has a rule of this name already; give each its own, alerts are told apart by it")
-        return name
+        return Rule(**{field: value for field, value in given.items() if value is not None})  # type: ignore[arg-type]
 
     def _by(self, measure: Measure | None) -> tuple[str, ...] | None:
         by = self.fields.texts("by")
@@ -273,44 +268,11 @@ class _Reader:
             self.fields.at("above", f"{baseline.value} is for windows of an hour and less; write {Baseline.DAYS.value}")
         return told
 
-    def _windows(self, field: str, pane: int | None, more: int) -> int | None:
-        """A length of time as a number of windows, and `more`."""
-        length = self.fields.read(field, seconds)
-        if length is None or not pane:
-            return None
-        if length % pane or (not length and not more):
-            nearest = lasting(max(1, round(length / pane)) * pane)
-            self.fields.at(
-                field, f"{self.fields.text(field)} is no multiple of {lasting(pane)}, by which windows end; write {nearest}"
-            )
-        return length // pane + more
-
-
-def _name(text: str) -> str:
-    if _NAME.fullmatch(text):
-        return text
-    usable = re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.-")[:80]
-    hint = f"; write {usable}" if usable else ""
-    raise ValueError(f"{text[:100]!r} is no name: letters, digits, _ - and . are, up to 80 of them{hint}")
-
 
 def _measure(text: str) -> Measure:
     if text in MEASURE:
         return MEASURE[text]
     raise ValueError(f"there is no measure {text}{meant(text, MEASURE)}")
-
-
-def _severity(text: str) -> Severity:
-    known = [one.value for one in Severity]
-    if text in known:
-        return Severity(text)
-    raise ValueError(f"there is no severity {text}{meant(text, known, LEVELS)}")
-
-
-def _link(text: str) -> str:
-    if _LINK.fullmatch(text):
-        return text
-    raise ValueError(f"{text[:100]!r} is no link; write one that begins with https://")
 
 
 def _nearest(length: int) -> str:

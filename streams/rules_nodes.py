@@ -8,7 +8,7 @@ import yaml
 from msgspec import Struct
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from waterline.streams.rules_words import close
+from waterline.streams.rules_words import close, lasting, seconds
 
 LARGEST = 128 * 1024
 T = TypeVar("T")
@@ -130,6 +130,23 @@ class Fields:
         except ValueError as error:
             self.at(field, str(error))
             return None
+
+    def unique(self, field: str, read: Callable[[str], str], lines: dict[str, int]) -> str | None:
+        """As `read`, of a name that no other has. `lines`: where those before it are."""
+        name = self.read(field, read)
+        if name is not None and (line := lines.setdefault(name, self.lines[field])) != self.lines[field]:
+            self.at(field, f"line {line} has a {field} of this name already; give each its own, alerts are told apart by it")
+        return name
+
+    def windows(self, field: str, length: int | None, more: int) -> int | None:
+        """A time as a number of windows of `length` seconds, and `more`."""
+        time = self.read(field, seconds)
+        if time is None or not length:
+            return None
+        if time % length or (not time and not more):
+            nearest = lasting(max(1, round(time / length)) * length)
+            self.at(field, f"{self.text(field)} is no multiple of {lasting(length)}, by which windows end; write {nearest}")
+        return time // length + more
 
     def texts(self, field: str) -> list[str] | None:
         """A list of single values."""

@@ -5,26 +5,43 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from waterline.streams import rules_baselines, rules_budgets, rules_canaries, rules_file
+from waterline.streams import rules_asked, rules_baselines, rules_budgets, rules_canaries, rules_file
 from waterline.streams.rules_words import PASTS, UNITS, lasting, plain, written
 from waterline.streams.steps.canary_plan import CanaryPlan
 from waterline.streams.steps.moment import day_name
 from waterline.streams.steps.outliers import DAYS
 from waterline.streams.steps.readings import ENOUGH
-from waterline.streams.steps.rules import BEFORE, MEASURE, MEASURES, Baseline, Budget, How, Measure, Pin, Rule, Rules
+from waterline.streams.steps.rules import BEFORE, MEASURE, MEASURES, Asked, Baseline, Budget, How, Measure, Pin, Rule, Rules
 
 PAGE = Path(__file__).with_name("RULES.md")
 
 
-def fields_of(rule: Rule) -> dict[str, str | int | list[str]]:
+Told = dict[str, str | int | list[str] | dict[str, str]]
+
+
+def fields_of(rule: Rule | Asked) -> Told:
     """As in a rules file; what has its default is left out."""
-    default, apart = Rule(name="", measure="", window_s=0, above=Decimal(0)), rules_file.NOT_FOR.get(rule.how, ())
-    told: dict[str, str | int | list[str]] = {"rule": rule.name, "measure": rule.measure, "by": list(rule.by)}
+    if isinstance(rule, Asked):
+        told: Told = {"rule": rule.name, "question": rule.rule.measure}
+        if rule.parameters:
+            told["params"] = dict(rule.parameters)
+        told |= {"every": lasting(rule.rule.window_s), "above": amount(rule.rule.above, rule.unit)}
+        if rule.unit != "count":
+            told["unit"] = next(called for called, unit in rules_asked.CALLED.items() if unit == rule.unit)
+        return told | _rest(rule.rule)
+    apart = rules_file.NOT_FOR.get(rule.how, ())
+    told = {"rule": rule.name, "measure": rule.measure, "by": list(rule.by)}
     if "window" not in apart:
         told["window"] = lasting(rule.window_s * rule.panes)
     if rule.panes > 1:
         told["every"] = lasting(rule.window_s)
     told["above"] = limit(rule)
+    return told | _rest(rule)
+
+
+def _rest(rule: Rule) -> Told:
+    default = Rule(name="", measure="", window_s=0, above=Decimal(0))
+    told: Told = {}
     if rule.at_least != default.at_least:
         told["at_least"] = rule.at_least
     if rule.clear_at != default.clear_at:
@@ -41,16 +58,23 @@ def limit(rule: Rule) -> str:
     """What the measure must be above: 5%, 1500ms, 2x same_hour_of_7_days."""
     if rule.baseline is not Baseline.NONE:
         return f"{plain(rule.above)}x {rule.baseline.value}"
-    unit = MEASURE[rule.measure].unit
-    return lasting(int(rule.above)) if unit == "s" else written(rule.above / next(iter(UNITS[unit].values())), unit)
+    return amount(rule.above, MEASURE[rule.measure].unit)
+
+
+def amount(above: Decimal, unit: str) -> str:
+    if unit == "s" and above == int(above):
+        return lasting(int(above))
+    return written(above / next(iter(UNITS[unit].values())), unit)
 
 
 def percent(share: Decimal) -> str:
     return f"{plain(share * 100)}%"
 
 
-def sentence(rule: Rule) -> str:
+def sentence(rule: Rule | Asked) -> str:
     """When it fires."""
+    if isinstance(rule, Asked):
+        return _asked_sentence(rule)
     measure = MEASURE[rule.measure]
     told = [f"{rule.measure} of each {' and '.join(rule.by)} above {limit(rule)}"]
     if rule.how is How.SILENCE:
@@ -63,6 +87,16 @@ def sentence(rule: Rule) -> str:
         told.append(f"and for {lasting(rule.window_s * (rule.for_windows - 1))} more")
     if rule.at_least > 1:
         told.append(f"from {rule.at_least} {measure.whole.replace('_', ' ')} on")
+    return " ".join(told)
+
+
+def _asked_sentence(asked: Asked) -> str:
+    rule = asked.rule
+    told = [f"the answer to {rule.measure} above {amount(rule.above, asked.unit)}, asked every {lasting(rule.window_s)}"]
+    if rule.for_windows > 1:
+        told.append(f"and for {lasting(rule.window_s * (rule.for_windows - 1))} more")
+    if rule.at_least > 1:
+        told.append(f"from {rule.at_least} samples on")
     return " ".join(told)
 
 
@@ -92,8 +126,8 @@ def baseline_sentence(pin: Pin) -> str:
     return f"agent {pin.agent}{tenant}: compared with {what}"
 
 
-def all_of(rules: Rules) -> Sequence[Rule]:
-    return (*rules.rules, *rules.apart)
+def all_of(rules: Rules) -> Sequence[Rule | Asked]:
+    return (*rules.rules, *rules.apart, *rules.asked)
 
 
 def filled(page: str) -> str:
@@ -112,6 +146,8 @@ def _parts() -> dict[str, list[str]]:
         "measures": _table(head, map(_measure, MEASURES)),
         "pasts": [f"- `{past.value}`: {meaning}" for past, meaning in _PASTS.items()],
         "defaults": _table(("rule", "fires when", "severity", "what it means"), map(_rule, default)),
+        "asked": ["```yaml", *_example(rules_asked.__doc__ or ""), "```"],
+        "questions": _table(("question", "asks", "answers in"), map(_question, sorted(rules_asked.FOLDER.glob("*.sql")))),
         "budgets": ["```yaml", *_example(rules_budgets.__doc__ or ""), "```"],
         "canaries": ["```yaml", *_example(rules_canaries.__doc__ or ""), "```"],
         "baselines": ["```yaml", *_example(rules_baselines.__doc__ or ""), "```"],
@@ -150,7 +186,13 @@ def _measure(measure: Measure) -> tuple[str, ...]:
     return f"`{measure.name}`", measure.meaning, unit, samples, ways, pasts or "-"
 
 
-def _rule(rule: Rule) -> tuple[str, ...]:
+def _question(path: Path) -> tuple[str, ...]:
+    lines = path.read_text("utf-8").splitlines()
+    unit = next((line.removeprefix("-- unit value: ") for line in lines if line.startswith("-- unit value: ")), "a plain number")
+    return f"`{path.stem}`", lines[0].removeprefix("-- "), unit
+
+
+def _rule(rule: Rule | Asked) -> tuple[str, ...]:
     return f"`{rule.name}`", sentence(rule), rule.severity.value, rule.meaning
 
 

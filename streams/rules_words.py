@@ -6,8 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 
+from waterline.schemas.alerts import Severity
 from waterline.streams.steps.rules import Baseline, How, Measure
 
+LEVELS = {
+    "high": "error",
+    "major": "error",
+    "fatal": "critical",
+    "page": "critical",
+    "minor": "warning",
+    "low": "info",
+    "notice": "info",
+}
+"""what other systems call a severity"""
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MOST = Decimal(10) ** 12
 UNITS: Mapping[str, Mapping[str, Decimal]] = {
@@ -26,8 +37,11 @@ PASTS: Mapping[How, Sequence[Baseline]] = {
     How.SILENCE: (),
     How.DECISION: (Baseline.TASK,),
     How.ACCURACY: (),
+    How.ASKED: (),
 }
 """what a measure can be compared with"""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_LINK = re.compile(r"https?://\S+")
 _TIME = re.compile(r"(\d{1,9})([smhd])")
 _NEARLY_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([A-Za-z]*)")
 _TOGETHER = re.compile(r"(?:\d{1,9}[smhd]){2,}")
@@ -157,6 +171,31 @@ def whole(text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
         raise ValueError(f"a whole number from 1 on is wanted, this is {text!r}")
     return int(text)
+
+
+def is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
+def name(text: str) -> str:
+    if is_name(text):
+        return text
+    usable = re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.-")[:80]
+    hint = f"; write {usable}" if usable else ""
+    raise ValueError(f"{text[:100]!r} is no name: letters, digits, _ - and . are, up to 80 of them{hint}")
+
+
+def severity(text: str) -> Severity:
+    known = [one.value for one in Severity]
+    if text in known:
+        return Severity(text)
+    raise ValueError(f"there is no severity {text}{meant(text, known, LEVELS)}")
+
+
+def link(text: str) -> str:
+    if _LINK.fullmatch(text):
+        return text
+    raise ValueError(f"{text[:100]!r} is no link; write one that begins with https://")
 
 
 def meant(word: str, known: Iterable[str], also: Mapping[str, str] | None = None) -> str:

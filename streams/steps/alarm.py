@@ -63,6 +63,11 @@ def step(point: Point, verdict: Verdict, rule: Rule) -> Point:
     return Point(AlertState.RESOLVED if state is AlertState.RESOLVED else AlertState.OK)
 
 
+def alike(state: AlertState, told: AlertState) -> bool:
+    """Whether a receiver would see no difference: an alert that resolved is as good as one that never fired."""
+    return state is told or {state, told} == {AlertState.OK, AlertState.RESOLVED}
+
+
 def walk(
     base: Point,
     starts: Sequence[int],

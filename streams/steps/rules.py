@@ -17,7 +17,7 @@ from waterline.streams.steps.canary_plan import CanaryPlan
 class How(StrEnum):
     """How a value comes from a window's cell: `part / whole`, the sum of `part`, or a quantile of the durations of calls. Not
     from windows come how long an agent is silent (silence.py), what a single decision takes (outliers.py), and how an
-    agent's accuracy falls (drops.py)."""
+    agent's accuracy falls (drops.py); `asked` is what a question answers."""
 
     RATIO = "ratio"
     SUM = "sum"
@@ -25,6 +25,7 @@ class How(StrEnum):
     SILENCE = "silence"
     DECISION = "decision"
     ACCURACY = "accuracy"
+    ASKED = "asked"
 
 
 APART = frozenset({How.SILENCE, How.DECISION, How.ACCURACY})
@@ -117,6 +118,30 @@ class Rule(Struct, frozen=True, kw_only=True):
         return MEASURE[self.measure].how
 
 
+class Asked(Struct, frozen=True, kw_only=True):
+    """A rule whose value is the answer to a question: `sql` is asked of each window of `rule.window_s` seconds once it is over,
+    and answers a row for each group. `rows` is SQL that shows what is behind a group's value; empty = `sql` itself. The rule's
+    measure is the question's name, and its groups are what the answer's columns say."""
+
+    rule: Rule
+    unit: str
+    sql: str
+    rows: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.rule.name
+
+    @property
+    def severity(self) -> Severity:
+        return self.rule.severity
+
+    @property
+    def meaning(self) -> str:
+        return self.rule.meaning
+
+
 class Budget(Struct, frozen=True, kw_only=True):
     """How much a name may spend in a period. `of` is the agent, team or key, empty for each one; `tenant` likewise. `marks` are
     the shares of `limit` (USD) at which an alert fires. Without `deny_at` gateways are warned at most."""
@@ -146,7 +171,8 @@ class Pin(Struct, frozen=True, kw_only=True):
 
 class Rules(Struct, frozen=True):
     """What is in force. `version` is a hash of the text the rules came from, and travels with every alert. `rules` are about
-    windows, `apart` those that are not. `baselines`: the first that is about an agent holds for it."""
+    windows, `apart` those that are not, `asked` those that are questions, which another process asks. `baselines`: the first that
+    is about an agent holds for it."""
 
     version: str
     rules: tuple[Rule, ...]
@@ -154,6 +180,7 @@ class Rules(Struct, frozen=True):
     apart: tuple[Rule, ...] = ()
     canaries: tuple[CanaryPlan, ...] = ()
     baselines: tuple[Pin, ...] = ()
+    asked: tuple[Asked, ...] = ()
 
 
 class RuleBook:

@@ -76,7 +76,7 @@ def test_a_host_that_is_not_this_machine_is_named() -> None:
 def test_the_local_stack_asks_where_its_parts_answer(host: str, asked: str) -> None:
     settings = Settings(health_host=host)
     urls = [part.ready_url(settings) for part in PARTS if part.settings[-1].endswith("_metrics_port")]
-    assert urls == [f"http://{asked}:{port}/readyz" for port in (9465, 9466, 9467, 9464)]
+    assert urls == [f"http://{asked}:{port}/readyz" for port in (9465, 9466, 9467, 9468, 9464)]
 
 
 def _has(address: str) -> bool:

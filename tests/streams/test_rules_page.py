@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from waterline.schemas.alerts import Severity
-from waterline.streams import rules_file
+from waterline.streams import rules_asked, rules_file
 from waterline.streams.rules_page import PAGE, all_of, fields_of, filled, sentence
 from waterline.streams.rules_words import PASTS
-from waterline.streams.steps.rules import APART, MEASURES, Baseline, How, Rule, Rules
+from waterline.streams.steps.rules import APART, MEASURES, Asked, Baseline, How, Rule, Rules
 
 
 def test_the_page_is_as_the_declarations_have_it() -> None:
@@ -25,7 +25,7 @@ def test_the_page_names_every_measure_field_and_default_rule() -> None:
         assert f"| `{measure.name}` |" in written
     for rule in all_of(rules_file.default()):
         assert f"| `{rule.name}` | {sentence(rule)} |" in written
-    for field in rules_file.FIELDS:
+    for field in (*rules_file.FIELDS, *rules_asked.FIELDS):
         assert f"{field}: " in written
 
 
@@ -67,6 +67,6 @@ def test_a_rule_written_as_one_would_is_read_as_it_was(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", all_of(rules_file.default()), ids=lambda rule: str(rule.name))
-def test_the_default_rules_come_back_too(rule: Rule) -> None:
+def test_the_default_rules_come_back_too(rule: Rule | Asked) -> None:
     read = rules_file.parse(json.dumps({"rules": [fields_of(rule)]}).encode())[0]
-    assert all_of(Rules("", read.rules, (), read.apart)) == (rule,)
+    assert all_of(Rules("", read.rules, apart=read.apart, asked=read.asked)) == (rule,)

@@ -47,7 +47,7 @@ def check(
             typer.echo("\n".join(lines), err=True)
             typer.echo(f"{_count(len(lines), 'mistake')}; a worker would not take this file", err=True)
         raise typer.Exit(1) from error
-    count = len(found.rules) + len(found.apart)
+    count = len(found.rules) + len(found.apart) + len(found.asked)
     if as_json:
         counts = {"rules": count, "budgets": len(found.budgets), "canaries": len(found.canaries)}
         counts |= {"baselines": len(found.baselines)}

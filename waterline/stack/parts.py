@@ -63,6 +63,7 @@ PARTS: tuple[Part, ...] = (
     Part("sink", "Kafka -> ClickHouse, each row once", 1, ("sink_metrics_port",), "waterline.connectors.stores.clickhouse"),
     Part("streams", "decisions and their cost", 1, ("streams_metrics_port",), "waterline.streams", nice=5),
     Part("notifier", "alerts -> Slack, PagerDuty, webhooks", 1, ("notifier_metrics_port",), "waterline.connectors.notifiers"),
+    Part("ruler", "rules that are questions, asked of each window", 1, ("ruler_metrics_port",), "waterline.ruler", nice=5),
     Part(
         "collector",
         "OTLP and JSON -> Kafka",
