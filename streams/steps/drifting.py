@@ -123,6 +123,8 @@ class Drifting:
 
     def _replace(self, tenant: str, of: Standing, before: Standing | None, now: Standing | None, heard: int) -> None:
         key = AgentKey(tenant, of.contribution.agent, of.replay)
+        if not key.agent:
+            return
         if (day := self._day(key, _place(of), known=now is None)) is None:
             return
         changed, moved = day.replace(before, now), before is None or now is None or before.at != now.at

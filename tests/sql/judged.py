@@ -15,7 +15,8 @@ from waterline.schemas.alerts import AlertTransition
 from waterline.schemas.events import Event, Kind, Outcome, Retrieved, Status, Verdict
 from waterline.schemas.facts import QualityFact
 from waterline.schemas.frames import Frame, Line
-from waterline.schemas.topics import ALERT_TRANSITIONS, GROUP_INPUTS, QUALITY_FACTS
+from waterline.schemas.judgement import DriftFact
+from waterline.schemas.topics import ALERT_TRANSITIONS, DRIFT_FACTS, GROUP_INPUTS, QUALITY_FACTS
 from waterline.streams.steps.fold import Position
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
@@ -162,8 +163,10 @@ class Folded:
 
     def __init__(self) -> None:
         self.world = World(3)
-        self.groups = GroupsFold(0, 3, Disk(), Limits(), RuleBook(RULES))
+        self.disk = Disk()
+        self.groups = GroupsFold(0, 3, self.disk, Limits(), RuleBook(RULES))
         self.transitions: list[AlertTransition] = []
+        self.drift: list[DriftFact] = []
         self.quality: list[QualityFact] = []
         self.events: list[Event] = []
         self._heard = 0
@@ -180,11 +183,15 @@ class Folded:
         self._heard = len(self.world.inputs)
         lines = [Line(n, b"", one) for n, one in enumerate(given)]
         self.groups.apply(Position(GROUP_INPUTS.name, 0, self._heard), Frame(lines, [], instant(0)))
-        for out in self.groups.drain().outs:
+        changes = self.groups.drain()
+        self.disk.write(changes)
+        for out in changes.outs:
             if out.topic is ALERT_TRANSITIONS:
                 self.transitions.append(msgspec.json.decode(out.value, type=AlertTransition))
             elif out.topic is QUALITY_FACTS:
                 self.quality.append(msgspec.json.decode(out.value, type=QualityFact))
+            elif out.topic is DRIFT_FACTS:
+                self.drift.append(msgspec.json.decode(out.value, type=DriftFact))
 
     def store(self, store: Store, first_offset: int = 0) -> None:
         world = self.world
@@ -196,6 +203,7 @@ class Folded:
         store.put("price_versions", world.book.versions(), "price.versions", first_offset)
         store.put("quality_facts", self.quality, "quality.facts", first_offset)
         store.put("alert_transitions", self.transitions, "alert.transitions", first_offset)
+        store.put("drift_facts", self.drift, "drift.facts", first_offset)
 
 
 def judged() -> Folded:
