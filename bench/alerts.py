@@ -222,11 +222,11 @@ def inject(url: str, trials: int) -> tuple[dict[str, float], dict[str, float]]:
     faults: dict[str, float] = {}
     spent: dict[str, float] = {}
     chance = random.Random(4)
-    with closing(Sender(url)) as sender:
-        for number in range(trials):
-            fault, key = f"fault-{number}", f"key-{number}"
-            requests = failing(fault, FAILING, number), spending(key)
-            time.sleep(2 * POLL_S / trials * chance.uniform(0.8, 1.2))
+    for number in range(trials):
+        fault, key = f"fault-{number}", f"key-{number}"
+        requests = failing(fault, FAILING, number), spending(key)
+        time.sleep(2 * POLL_S / trials * chance.uniform(0.8, 1.2))
+        with closing(Sender(url)) as sender:
             for name, begun, request in ((fault, faults, requests[0]), (key, spent, requests[1])):
                 begun[name] = time.monotonic()
                 sender.send(as_of_now(request))

@@ -70,7 +70,7 @@ def as_of_now(body: bytes, turn: int = 0) -> bytes:
 
 
 class Sender:
-    """One kept-open connection to the collector."""
+    """One connection to the collector, which closes one that is not used for some seconds."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
