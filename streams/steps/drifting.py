@@ -125,7 +125,7 @@ class Drifting:
         key = AgentKey(tenant, of.contribution.agent, of.replay)
         if not key.agent:
             return
-        if (day := self._day(key, _place(of), known=now is None)) is None:
+        if (day := self._day(key, _place(of), known=before is not None)) is None:
             return
         changed, moved = day.replace(before, now), before is None or now is None or before.at != now.at
         anew = False
