@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from itertools import product
-from math import log
+from math import ceil, comb, floor, log, pi
 
 import numpy as np
 import pytest
+from scipy.special import beta
 from scipy.stats import binom, multinomial
 
 from waterline.streams.steps.canary_evidence import Mean, Share, beyond, costlier, differ, faster, slower, under
@@ -36,6 +37,35 @@ def test_the_mean_at_the_edge_of_the_hypothesis_is_at_most_one(
         chance = binom.pmf(k, N, edge(q)) * binom.pmf(j, M, q)
         assert (chance * value).sum() <= 1.0 + 1e-9
     assert value.max() > 1.3, "it can speak"
+
+
+@pytest.mark.parametrize(("form", "limit", "edge"), EDGES)
+@pytest.mark.parametrize("counts", [(9, 14, 3, 20), (0, 5, 4, 4), (7, 7, 0, 12), (2, 30, 9, 11)])
+def test_it_is_the_ratio_to_the_likeliest_pair_that_is_allowed(
+    form: Form, limit: float, edge: Callable[[float], float], counts: tuple[int, int, int, int]
+) -> None:
+    """Against a search over all pairs."""
+    k, n, j, m = counts
+    if form is Form.OWN:
+        j = m = 0
+    p, q = np.linspace(0, 1, 801)[:, None], np.linspace(0, 1, 801)[None, :]
+    likely = binom.logpmf(k, n, p) + binom.logpmf(j, m, q) - log(comb(n, k) * comb(m, j))
+    mixed = log(beta(k + 0.5, n - k + 0.5) * beta(j + 0.5, m - j + 0.5) / pi**2)
+    most = np.array([edge(one) for one in q[0].tolist()])[None, :]
+    for what, allowed in ((beyond, p <= most + 1e-9), (under, p >= most - 1e-9)):
+        if (allowed & np.isfinite(likely)).any():
+            found = float(what(Share(k, n), Share(j, m), form, limit))
+            assert found == pytest.approx(mixed - likely[allowed].max(), abs=0.02)
+
+
+def test_percentiles_at_the_edge_are_left_in_doubt() -> None:
+    """All of the control's times are equal, and the candidate's are twice that, however they lie in their buckets."""
+    apart = log(2) / log(GAMMA)
+    assert slower({100 + ceil(apart): 1000}, {100: 1000}, 2) < 0, "at the upper edge of its bucket"
+    assert faster({100 + floor(apart): 1000}, {100: 1000}, 2) < 0, "at the lower edge"
+    assert slower({103 + ceil(apart): 1000}, {100: 1000}, 2) > SURE
+    assert faster({97 + floor(apart): 1000}, {100: 1000}, 2) > log(20)
+    assert slower({500: 1000}, {100: 5}, 2) < SURE, "five times say little of a percentile"
 
 
 def test_of_percentiles_too() -> None:
