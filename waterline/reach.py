@@ -43,8 +43,10 @@ class Server:
         return "give --endpoint" if self.setting == "collector_port" else f"set {self.variable}"
 
 
-KAFKA = Server("Kafka", "kafka", ErrorCode.KAFKA_UNAVAILABLE, frozenset({"kafka", "sink", "streams", "notifier", "collector"}))
-CLICKHOUSE = Server("ClickHouse", "clickhouse", ErrorCode.STORE_UNAVAILABLE, frozenset({"front", "sink"}))
+KAFKA = Server(
+    "Kafka", "kafka", ErrorCode.KAFKA_UNAVAILABLE, frozenset({"kafka", "sink", "streams", "notifier", "ruler", "collector"})
+)
+CLICKHOUSE = Server("ClickHouse", "clickhouse", ErrorCode.STORE_UNAVAILABLE, frozenset({"front", "sink", "ruler"}))
 COLLECTOR = Server("collector", "collector_port", ErrorCode.OVERLOADED, frozenset({"collector"}))
 
 
