@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec import Struct
 from rich.console import Console
@@ -32,6 +33,11 @@ ESCALATIONS = f"""
     FROM (SELECT min(ts) AS started, max(kind = 'escalation') AS escalated
           FROM {FIRST} WHERE agent = '{AGENT}' AND decision_key != '' GROUP BY decision_key)
     GROUP BY begin ORDER BY begin"""
+TOOLS = f"""
+    SELECT agent_version AS version, toString(toDate(ts + toIntervalMicrosecond(round(duration_ms * 1000)))) AS day, tool,
+           count() AS calls
+    FROM {FIRST} WHERE agent = '{AGENT}' AND kind = 'tool_call'
+    GROUP BY version, day, tool"""
 
 
 class Played(Struct):
@@ -110,6 +116,30 @@ def test_an_alert_shows_where_it_comes_from(played: Played) -> None:
     assert round(len(failed) / len(rows), 9) == float(fired["value"])
     assert set(fired["decisions"]) <= {row["decision"] for row in failed}
     assert 1 <= len(fired["decisions"]) <= 5
+
+
+def test_the_drift_of_the_second_version_is_major_and_names_the_tools_that_moved(played: Played) -> None:
+    """Its whole last day against all that the first version did up to there; the first has one version and no seven days."""
+    asked = f"SELECT * FROM drift WHERE agent = '{AGENT}' AND about = 'tools' AND artifact = 'v2' ORDER BY day"
+    counted = played.pipeline.rows(TOOLS)
+    day = max(row["day"] for row in counted if row["version"] == "v2")
+    now = {row["tool"]: int(row["calls"]) for row in counted if (row["version"], row["day"]) == ("v2", day)}
+    total = sum(now.values())
+    told = played.pipeline.until(lambda: [row for row in played.pipeline.rows(asked) if int(row["now"]) == total])[-1]
+    before: dict[str, int] = {}
+    for row in counted:
+        if row["version"] == "v1" and row["day"] <= day:
+            before[row["tool"]] = before.get(row["tool"], 0) + int(row["calls"])
+    names = sorted({*before, *now})
+    p, q = (np.array([side.get(name, 0) + 0.5 for name in names]) for side in (before, now))
+    adds = (q / q.sum() - p / p.sum()) * np.log((q / q.sum()) / (p / p.sum()))
+    assert (told["day"], told["baseline"], told["pinned"], int(told["before"])) == (day, "v1", False, sum(before.values()))
+    assert told["shift"] == "major"
+    assert told["psi"] == pytest.approx(float(adds.sum()), abs=1e-9)
+    assert told["psi"] > 1
+    assert [one["name"] for one in told["moved"]] == [names[n] for n in np.argsort(-adds, kind="stable")[:3]]
+    span = {"since": str(played.last.date() - timedelta(days=3)), "until": str(played.last.date())}
+    assert played.pipeline.ask("drift_reconciliation", agent=AGENT, **span) == []
 
 
 def backtested(played: Played, rules: Path, *more: str) -> dict[str, Any]:
