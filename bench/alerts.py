@@ -32,6 +32,7 @@ from waterline.schemas.settings import Settings
 from waterline.schemas.topics import CONTROL_LIMITS
 from waterline.stack import Stack
 from waterline.stack.parts import NAMES
+from waterline.stack.process import tail
 from waterline.streams import rules_file
 
 OURS, MONITOR = "Waterline", "a query each minute"
@@ -132,12 +133,20 @@ class Cost:
         self._processes = {name: psutil.Process(stack.pid(name)) for name in NAMES} | {
             "this benchmark": psutil.Process(os.getpid())
         }
+        self._stack = stack
         self._load, self._events, self._at = load, load.events, time.monotonic()
         self._used = self._times()
 
     def _times(self) -> Counter[str]:
-        times = {name: process.cpu_times() for name, process in self._processes.items()}
-        return Counter({name: int(1e6 * (one.user + one.system)) for name, one in times.items()})
+        """Raises RuntimeError when a process has ended, with the end of its log."""
+        times: Counter[str] = Counter()
+        for name, process in self._processes.items():
+            try:
+                used = process.cpu_times()
+            except psutil.NoSuchProcess as error:
+                raise RuntimeError(f"{name} has ended\n{tail(self._stack.log(name), 40)}") from error
+            times[name] = int(1e6 * (used.user + used.system))
+        return times
 
     def __str__(self) -> str:
         events, seconds, used = self._load.events - self._events, time.monotonic() - self._at, self._times() - self._used

@@ -15,7 +15,8 @@ from faust.types.auth import CredentialsT
 from waterline.schemas.settings import Settings
 
 SCHEME = "waterline"
-FETCH_WAIT_MS = 100
+FETCH_WAIT_MS, FETCH_BYTES = 50, 16 * 1024
+"""A fetch costs more than what is in it when it brings one record: it waits for so long for so much."""
 BUFFERED_RECORDS = 256
 """records that wait in memory between the fetcher and a stage; each is at most 1 MiB"""
 
@@ -31,6 +32,7 @@ class CommittedThread(AIOKafkaConsumerThread):
             self.consumer.in_transaction = False
         # The broker answers a connection's requests in order, so whatever a rebalance asks waits for the fetch before it.
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._fetch_min_bytes = FETCH_BYTES
         return consumer
 
 

@@ -1,5 +1,5 @@
 """Whether the worker moves: lag, progress, and why it is not ready. A worker that stands still with work before it is ended,
-since a restart is what helps against a rebalance or a recovery that hangs."""
+since a restart is what helps against a rebalance or a recovery that hangs. While more than a batch waits, it stands back."""
 
 import asyncio
 import os
@@ -19,6 +19,7 @@ from waterline.schemas.settings import Settings
 from waterline.streams.meter import Meters
 from waterline.streams.partition import Partition
 from waterline.streams.stage import RESTART, Stage
+from waterline.streams.standing import Standing
 
 log = structlog.get_logger("streams")
 
@@ -42,6 +43,7 @@ class Watch:
         self._lags: dict[TP, int] = {}
         self._behind_since: dict[TP, float] = {}
         self._unready_since: float | None = None
+        self._standing = Standing()
 
     def follow(self, app: faust.App, stages: Sequence[Stage]) -> None:
         self._app, self._stages = app, stages
@@ -111,6 +113,7 @@ class Watch:
             self._behind_since.pop(gone, None)
             self._meters["streams_lag_records"].remove(gone.topic, str(gone.partition))
         self._lags = fresh
+        self._standing.stand(back=max(fresh.values(), default=0) >= self._settings.streams_batch_frames)
         for stage in self._stages:
             owned = list(stage.owned.values())
             self._meters["streams_states"].labels(stage.name).set(sum(len(partition.state) for partition in owned))

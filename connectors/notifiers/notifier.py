@@ -124,7 +124,8 @@ class Notifier:
         return [f"{self._dispatcher.waiting} notifications wait: no more are read"] if self._pressed else []
 
     def _turn(self) -> None:
-        messages = self._consumer.consume(CHUNK, POLL_S)
+        first = self._consumer.poll(POLL_S)  # `consume` would wait for a full chunk
+        messages = [] if first is None else [first, *self._consumer.consume(CHUNK, 0)]
         now = self.turned = time.monotonic()
         for message in messages:
             self._take(message)
