@@ -18,8 +18,12 @@ from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
 from waterline.replay.recording import packaged_runs
 from waterline.schemas.alerts import AlertDelivery, AlertState, AlertTransition, DeliveryState
-from waterline.schemas.events import Clock, Event, Kind, Status, Verdict
+from waterline.schemas.events import Clock, Event, Kind, Status, Verdict, read_required
 from waterline.schemas.settings import Settings
+from waterline.streams.steps.evidence import statement
+from waterline.streams.steps.moment import micros
+from waterline.streams.steps.rules import MEASURE
+from waterline.streams.steps.windows import Series
 
 Rows = list[dict[str, Any]]
 Ask = Callable[..., Rows]
@@ -157,6 +161,16 @@ def test_the_sql_of_an_alert_returns_what_its_value_was_drawn_from(reader: Clien
     assert len(counted) > 20
     for told in counted:
         assert len(reader.query(told.sql).result_rows) == told.samples
+
+
+def test_the_sql_of_missing_fields_returns_the_events_that_lack_one(reader: Client, store: Store) -> None:
+    told = [event("a", "whole", Kind.STEP, tenant="lacking"), event("", "nobody", Kind.STEP, tenant="lacking")]
+    told += [event("", "later", Kind.STEP, HOUR, tenant="lacking"), event("", "human", Kind.REVIEW, tenant="lacking")]
+    told += [event("", "other", Kind.STEP, tenant="lacking", source="json")]
+    store.put("events", told, "agent.events", next(OFFSETS))
+    series, required = Series("lacking", ("source",), ("otlp",)), read_required("agent, decision_key|decision_id")
+    sql = statement(MEASURE["missing_fields"], series, micros(NOON), micros(NOON + HOUR), required)
+    assert [row["decision"] for row in reader.query(sql).named_results()] == ["/nobody"]
 
 
 def test_10a_alert_deliveries(ask: Ask, airline: Folded, store: Store) -> None:
