@@ -49,8 +49,9 @@ class Question(Struct, frozen=True):
 
 
 class Answer(Struct):
-    """`then` and `now` are all transitions of the span, `compared` those that fire. `kept_since`: when the warm-up could not
-    begin before that. Costs are of decisions that began in the span, in USD; None where prices did not change."""
+    """`then` and `now` are all transitions of the span but those of rules that are questions; `compared` those that fire.
+    `kept_since`: when the warm-up could not begin before that. Costs are of decisions that began in the span, in USD; None where
+    prices did not change."""
 
     events: int
     then: list[AlertTransition]
@@ -71,7 +72,8 @@ def backtest(client: Client, config: Settings, asked: Question, progress: Progre
     if not count(client, Span(asked.tenant, asked.since, asked.until, asked.until)):
         raise Permanent(ErrorCode.NOT_FOUND, _nothing(client, asked))
     kept_since = held(client, asked.tenant)[1]
-    then = told(client, asked.tenant, asked.since, asked.until)
+    elsewhere = {one.name for one in asked.rules.asked}
+    then = [one for one in told(client, asked.tenant, asked.since, asked.until) if one.rule not in elsewhere]
     now: list[AlertTransition] = []
 
     def hear(one: AlertTransition) -> None:
@@ -99,7 +101,7 @@ def backtest(client: Client, config: Settings, asked: Question, progress: Progre
         then=then,
         now=now,
         compared=compared,
-        totals=totals(compared, [rule.name for rule in (*asked.rules.rules, *asked.rules.apart)]),
+        totals=totals(compared, _names(asked.rules)),
         kept_since=kept_since if kept_since > begin else None,
     )
     if asked.prices_file is not None:
@@ -117,6 +119,10 @@ def warm_up(rules: Rules) -> timedelta:
         back = max(back, 31 * DAY if budget.period is Period.MONTH else DAY)
     silent = [rule.window_s * SECOND + int(rule.above) * SECOND for rule in rules.apart if rule.how is How.SILENCE]
     return timedelta(microseconds=max([back, *silent]) + KEPT)
+
+
+def _names(rules: Rules) -> list[str]:
+    return [*(rule.name for rule in (*rules.rules, *rules.apart)), *(budget.name for budget in rules.budgets)]
 
 
 def _list_prices(config: Settings, file: Path | None = None) -> list[PriceVersion]:

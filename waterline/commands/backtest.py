@@ -117,6 +117,9 @@ def print_answer(console: Console, asked: "Question", answer: "Answer") -> None:
         )
     span = f"{asked.since:%Y-%m-%d %H:%M} to {asked.until:%Y-%m-%d %H:%M} UTC"
     console.print(f"[dim]{span}, {answer.events:,} events, rules {asked.rules.version}; {HINT}[/]", highlight=False)
+    if asked.rules.asked:
+        names = ", ".join(one.name for one in asked.rules.asked)
+        console.print(f"[dim]not run here, since they ask the store as it is now: {names}[/]", highlight=False)
     if answer.kept_since is not None:
         kept = f"{answer.kept_since:%Y-%m-%d %H:%M}"
         console.print(
