@@ -48,15 +48,7 @@ class Calibration:
         """A labelled decision, or with `sign` -1 one that is taken back. Raises ValueError for what is no confidence."""
         if not 0 <= confidence <= 1:
             raise ValueError(f"{confidence} is no confidence")
-        self.count(round(confidence * MILLION), right, sign)
-
-    def count(self, millionths: int, right: bool, sign: int = 1) -> None:
-        """As `add`, of a confidence in millionths."""
-        found = self.bins[bin_of(millionths)]
-        found.decisions += sign
-        found.right += sign * right
-        found.confidence += sign * millionths
-        found.squares += sign * (millionths - MILLION * right) ** 2
+        count(self.bins, round(confidence * MILLION), right, sign)
 
     def merge(self, other: "Calibration") -> None:
         for mine, theirs in zip(self.bins, other.bins, strict=True):
@@ -81,6 +73,15 @@ class Calibration:
         count = self.decisions
         off = sum(abs(MILLION * one.right - one.confidence) for one in self.bins)
         return off / (MILLION * count) if count else None
+
+
+def count(bins: list[Bin], millionths: int, right: bool, sign: int = 1) -> None:
+    """As `Calibration.add`, of a confidence in millionths."""
+    found = bins[bin_of(millionths)]
+    found.decisions += sign
+    found.right += sign * right
+    found.confidence += sign * millionths
+    found.squares += sign * (millionths - MILLION * right) ** 2
 
 
 def bin_of(millionths: int) -> int:

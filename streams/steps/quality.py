@@ -1,9 +1,10 @@
 """Rates, bands and times of agents and their tasks, by the day (M2, M4, M5, M6). A part of the fold of stage `groups`.
 
-A decision counts on the day of its start, for its agent as a whole (an empty task) and for its task, whenever it or a label of it
-comes. What changed is told when the watermark passes a full `quality_every_s` of event time, or the end of a day; so the same
-inputs tell the same, whatever the batches and restarts, and a day that stays as it is is told once. Days that are over for more
-than `decision_keep_days` can change no more and are let go.
+A decision counts on the day of its start, whenever it or a label of it comes, with its task; an agent as a whole (an empty task)
+is all its tasks, and the decisions without one. What changed is told when the watermark passes a full `quality_every_s` of event
+time, or the end of a day; so the same inputs tell the same, whatever the batches and restarts, and a day that stays as it is is
+told once. What comes when a replay's time stands still, since it is over, is told after `STILL` of live time. Days that are over
+for more than `decision_keep_days` can change no more and are let go.
 
 A day of a group that waits to be told stays in memory; of the others there are up to `CELLS`, the rest lies on disk.
 """
@@ -26,8 +27,10 @@ from waterline.streams.steps.quality_measures import MEASURES, fill
 from waterline.streams.steps.rules import Rule
 
 CELLS = 10_000
+STILL = 10 * SECOND
 DAYS, TIMES, LOOPS = b"qd", b"qt", b"ql"
 _CLOCKS = (b"s", b"r")
+_AFTER = bytes([ord(SEPARATOR) + 1])
 
 
 class Told(Struct, array_like=True):
@@ -38,7 +41,8 @@ class Told(Struct, array_like=True):
 
 
 class Cell(Struct, array_like=True, tag=1):
-    """One day of one group. `told` is by measure, `waits` that something changed since."""
+    """One day of one task; without a task, of decisions that have none. `told` is by measure, without a task of the agent as a
+    whole. `waits`: something changed since."""
 
     tenant: str
     agent: str
@@ -51,10 +55,13 @@ class Cell(Struct, array_like=True, tag=1):
 
 
 class Times(Struct, array_like=True, tag=4):
-    """How far time has come, live and of a replay: in steps of `quality_every_s`, and in days."""
+    """How far time has come, live and of a replay: in steps of `quality_every_s`, and in days. `replayed` is it in microseconds
+    for a replay, and `still` since when, of live time, something of it waits while it stands; 0 while nothing does."""
 
     steps: list[int]
     days: list[int]
+    replayed: int = 0
+    still: int = 0
 
 
 _decode = msgspec.msgpack.Decoder(Cell | Seen | Kept | Times).decode
@@ -115,30 +122,33 @@ class Quality:
         told, replay, day = at.contribution, at.replay, at.at // DAY
         if day < self.times.days[replay] - self.keep:
             return
-        start, waiting = self._key(tenant, told.agent, "", replay, day), self.waiting[replay]
-        for task in ("", told.task) if told.task else ("",):
-            key = start + task.encode() if task else start
-            cell = self.cells.get(key)
-            if cell is None:
-                stored = self.cold.get(key)
-                cell = _decode_cell(stored) if stored else Cell(tenant, told.agent, task, replay, day, _nothing(), told={})
-                self.cells[key] = cell
-            cell.counts.move(before, now)
-            cell.waits = True
-            waiting[key] = None
-            self.touched.add(key)
+        cell, key = self._cell(tenant, told.agent, told.task, replay, day)
+        cell.counts.move(before, now)
+        cell.waits = True
+        self.waiting[replay][key] = None
+        self.touched.add(key)
+
+    def _cell(self, tenant: str, agent: str, task: str, replay: bool, day: int) -> tuple[Cell, bytes]:
+        key = self._key(tenant, agent, task, replay, day)
+        cell = self.cells.get(key)
+        if cell is None:
+            stored = self.cold.get(key)
+            cell = _decode_cell(stored) if stored else Cell(tenant, agent, task, replay, day, Counts.none(), told={})
+            self.cells[key] = cell
+        return cell, key
 
     # time
 
     def advance(self, replay: bool, now: int) -> None:
         step, day = now // self.every, now // DAY
         times = self.times
+        if replay and now > times.replayed:
+            times.replayed, times.still, self._moved = now, 0, True
+        elif not replay and self.waiting[True]:
+            self._stand(now)
         if step <= times.steps[replay] and day <= times.days[replay]:
             return
-        for key in self.waiting[replay]:
-            self._tell(self.cells[key], now)
-            self.touched.add(key)
-        self.waiting[replay].clear()
+        self._tell_all(replay, now)
         first = times.days[replay]
         times.steps[replay] = max(step, times.steps[replay])
         self._moved = True
@@ -147,16 +157,52 @@ class Quality:
             self.loops.tell(replay, first, day, now, self.outs)
             self._over.append((replay, max(0, first - self.keep), day - self.keep))
 
-    def _tell(self, cell: Cell, now: int) -> None:
-        cell.waits = False
+    def _stand(self, live: int) -> None:
+        """Something of a replay waits, and live time has come to `live`."""
+        times = self.times
+        if not times.still:
+            times.still, self._moved = live, True
+        elif live >= times.still + STILL:
+            self._tell_all(True, times.replayed)
+            times.still, self._moved = 0, True
+
+    def _tell_all(self, replay: bool, now: int) -> None:
+        """What changed, of tasks and then of their agents."""
+        agents: dict[bytes, tuple[Cell, set[bytes]]] = {}
+        for key in self.waiting[replay]:
+            cell = self.cells[key]
+            cell.waits = False
+            whole, begin = self._cell(cell.tenant, cell.agent, "", replay, cell.day)
+            agents[begin] = whole, set()
+            if cell.task:
+                self._tell(cell, cell.counts, now)
+                self.touched.add(key)
+        self.waiting[replay].clear()
+        for key in self.touched:
+            cell = self.cells[key]
+            begin = self._key(cell.tenant, cell.agent, "", cell.replay, cell.day)
+            if begin in agents:
+                agents[begin][1].add(key)
+        for begin, (whole, parts) in agents.items():
+            parts.update(self.cold.scan(begin, begin[:-1] + _AFTER))
+            self._tell(whole, Counts.sum(self._counts(key) for key in parts), now)
+            self.touched.add(begin)
+
+    def _counts(self, key: bytes) -> Counts:
+        if (cell := self.cells.get(key)) is not None:
+            return cell.counts
+        stored = self.cold.get(key)
+        return _decode_cell(stored).counts if stored else Counts.none()
+
+    def _tell(self, cell: Cell, counts: Counts, now: int) -> None:
         for measure in MEASURES:
-            figures = measure.draw(cell.counts)
+            figures = measure.draw(counts)
             told = cell.told.get(measure.name)
             if figures == told.figures if told is not None else not figures[0]:
                 continue
             revision = told.revision + 1 if told is not None else 1
             cell.told[measure.name] = Told(revision, figures)
-            fact = _begin(cell, measure.name, revision, now)
+            fact = _begin(cell, measure.name, revision, counts.decisions, now)
             fill(fact, measure, figures)
             self.outs.append(Out(QUALITY_FACTS, routing_key(cell.tenant, fact.group), _fact(fact)))
 
@@ -204,16 +250,12 @@ class Quality:
         return self._day(replay, day) + f"{tenant}{SEPARATOR}{agent}{SEPARATOR}{task}".encode()
 
 
-def _nothing() -> Counts:
-    return Counts(codes={}, took={}, waited={}, bins=[])
-
-
 def _place(standing: Standing) -> tuple[str, str, bool, int]:
     told = standing.contribution
     return told.agent, told.task, standing.replay, standing.at // DAY
 
 
-def _begin(cell: Cell, measure: str, revision: int, now: int) -> QualityFact:
+def _begin(cell: Cell, measure: str, revision: int, decisions: int, now: int) -> QualityFact:
     day = day_name(cell.day)
     return QualityFact(
         tenant=cell.tenant,
@@ -225,7 +267,7 @@ def _begin(cell: Cell, measure: str, revision: int, now: int) -> QualityFact:
         task=cell.task,
         window_from=day,
         window_to=day,
-        decisions=cell.counts.decisions,
+        decisions=decisions,
         clock=Clock.REPLAY if cell.replay else Clock.SOURCE,
         at=instant(now),
     )

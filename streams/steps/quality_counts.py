@@ -1,12 +1,14 @@
 """What is counted of a group's decisions of a day: whole numbers alone, so that what is told depends on the decisions, not on
 the order in which they came, and counts of a decision can be taken back."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from waterline.schemas.events import Outcome
 from waterline.schemas.facts import Standing
-from waterline.streams.steps.calibration import MILLION, Bin, Calibration
-from waterline.streams.steps.sketch import Sketch, bucket_of
+from waterline.streams.steps.calibration import MILLION, Bin, Calibration, count
+from waterline.streams.steps.sketch import Sketch, bucket_of, merge
 
 ESCALATED, JUDGED, OVERTURNED, REVIEWED, LABELLED, CORRECT, RESOLVED = (1 << n for n in range(7))
 """What a decision is, as bits of its code. JUDGED: a reviewer said what became of the proposal; REVIEWED: one was at it;
@@ -57,6 +59,26 @@ class Counts(Struct, array_like=True):
     waited: Sketch = {}
     bins: list[Bin] = []
 
+    @staticmethod
+    def none() -> "Counts":
+        return Counts(codes={}, took={}, waited={}, bins=[])
+
+    @staticmethod
+    def sum(parts: Iterable["Counts"]) -> "Counts":
+        """New ones, unless there is but one part."""
+        first, *others = parts
+        if not others:
+            return first
+        total, calibration = Counts.none(), Calibration()
+        for part in (first, *others):
+            merge(total.codes, part.codes)
+            merge(total.took, part.took)
+            merge(total.waited, part.waited)
+            if part.bins:
+                calibration.merge(Calibration(part.bins))
+        total.bins = calibration.bins
+        return total
+
     def move(self, before: Footprint | None, now: Footprint | None) -> None:
         """A decision that was counted as `before` is `now`; None is nothing."""
         old, new = before or _NOTHING, now or _NOTHING
@@ -69,12 +91,11 @@ class Counts(Struct, array_like=True):
                 if becomes is not None:
                     _count(counts, becomes, 1)
         if old[3] != new[3]:
-            calibration = Calibration(self.bins or None)
-            if old[3] is not None:
-                calibration.count(*old[3], -1)
-            if new[3] is not None:
-                calibration.count(*new[3])
-            self.bins = calibration.bins
+            if not self.bins:
+                self.bins = Calibration().bins
+            for sure, sign in ((old[3], -1), (new[3], 1)):
+                if sure is not None:
+                    count(self.bins, *sure, sign)
 
     def share(self, whole: int, part: int) -> tuple[int, int]:
         """How many decisions are of the codes in `whole`, and how many of these in `part`; both are sets as bits."""

@@ -201,6 +201,23 @@ def test_a_replay_has_its_own_facts() -> None:
     assert watched.day()["escalation_rate"].part == 0
 
 
+def test_what_comes_when_a_replay_is_over_is_told_while_live_time_goes_on() -> None:
+    watched = Watched()
+    watched.take(given_input("r", standing(replay=True)))
+    watched.until(MORNING + DAY, replay=True)
+    watched.take(given_input("late", standing(replay=True)))
+    watched.until(MORNING + 40 * DAY)
+    watched.drain(restart=True)
+    watched.until(MORNING + 40 * DAY + 9 * SECOND)
+    assert watched.day(clock=Clock.REPLAY)["escalation_rate"].samples == 1
+    watched.until(MORNING + 40 * DAY + 10 * SECOND)
+    rate = watched.day(clock=Clock.REPLAY)["escalation_rate"]
+    assert (rate.samples, rate.revision, rate.at) == (2, 2, instant(MORNING + DAY))
+    told = len(watched.told)
+    watched.until(MORNING + 41 * DAY)
+    assert len(watched.told) == told
+
+
 def days_kept(watched: Watched) -> set[bytes]:
     return {key for key in watched.disk if key.startswith(b"qd")}
 

@@ -58,7 +58,7 @@ def laid_out(drawn: list[list[Standing | None]], rnd: random.Random) -> list[Gro
         mixed.append(rnd.choice([mine for mine in lines if mine]).pop(0))
         if rnd.random() < 0.3:
             at += rnd.choice([SECOND, 4 * MINUTE, 9 * MINUTE, 13 * HOUR])
-            mixed += [GroupInput(mark=Mark(0, replay, at)) for replay in (False, True)]
+            mixed += [GroupInput(mark=Mark(0, replay, at)) for replay in rnd.choice([(False, True), (False,), (True,)])]
     return [*mixed, *(GroupInput(mark=Mark(0, replay, at + DAY)) for replay in (False, True))]
 
 
@@ -103,7 +103,7 @@ def recount(ended: list[Standing]) -> dict[str, tuple[int, int]]:
     }
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(histories, st.randoms(use_true_random=False))
 def test_the_last_word_is_what_a_count_from_scratch_says(drawn: list[list[Standing | None]], rnd: random.Random) -> None:
     watched = told(laid_out(drawn, rnd), rnd, batched=True)
@@ -138,7 +138,7 @@ def quantiles(fact: QualityFact) -> tuple[float | None, ...]:
     return fact.p50, fact.p95, fact.p99
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(histories, st.randoms(use_true_random=False))
 def test_neither_batches_nor_restarts_change_a_word(drawn: list[list[Standing | None]], rnd: random.Random) -> None:
     inputs = laid_out(drawn, rnd)
@@ -154,7 +154,7 @@ def test_neither_batches_nor_restarts_change_a_word(drawn: list[list[Standing | 
         before = said.get(key)
         assert fact.revision == (before.revision + 1 if before else 1)
         assert fact.at is not None
-        if before is not None and before.at is not None:
+        if before is not None and before.at is not None and fact.clock is Clock.SOURCE:
             assert fact.at.date() != before.at.date() or step(fact) > step(before)
         said[key] = fact
 
