@@ -53,7 +53,7 @@ def check(
         counts |= {"baselines": len(found.baselines)}
         typer.echo(show.as_json({"ok": True, "version": found.version} | counts))
     else:
-        canaries = f" and {len(found.canaries)} canaries" if found.canaries else ""
+        canaries = f" and {_count(len(found.canaries), 'canary plan')}" if found.canaries else ""
         counted = f"{_count(count, 'rule')} and {_count(len(found.budgets), 'budget')}{canaries}"
         typer.echo(f"{file}: {counted}, no mistake; version {found.version}")
 
