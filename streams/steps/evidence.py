@@ -59,12 +59,12 @@ def sure(rule: Rule, cells: Sequence[Cell], reading: Reading) -> bool:
     if measure.how is How.SUM:
         return True
     limit = float(reading.threshold)
-    parts = [getattr(cell, measure.part) for cell in cells]
     if measure.how is How.QUANTILE:
-        beyond = sum(number for part in parts for bucket, number in part.items() if middle_of(bucket) > limit)
+        beyond = sum(number for cell in cells for bucket, number in cell.sketch().items() if middle_of(bucket) > limit)
         share, limit = wilson(beyond, reading.samples, SURE_Z), 1 - measure.q
     else:
-        share = wilson(min(sum(parts), reading.samples), reading.samples, SURE_Z)
+        part = sum(getattr(cell, measure.part) for cell in cells)
+        share = wilson(min(part, reading.samples), reading.samples, SURE_Z)
     return share is not None and share.low > limit
 
 
@@ -73,11 +73,10 @@ def samples_of(measure: Measure, cells: Iterable[Cell]) -> int:
 
 
 def value_of(measure: Measure, cells: Iterable[Cell], whole: int) -> Decimal | None:
-    parts = [getattr(cell, measure.part) for cell in cells]
     if measure.how is How.QUANTILE:
-        found = quantile(merged(parts), measure.q)
+        found = quantile(merged(cell.sketch() for cell in cells), measure.q)
         return None if found is None else _round(Decimal(found))
-    total = Decimal(sum(parts))
+    total = Decimal(sum(getattr(cell, measure.part) for cell in cells))
     if measure.how is How.SUM:
         return total.scaleb(-9) if measure.part == "nanos" else total
     return _round(total / whole) if whole else None

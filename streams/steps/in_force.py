@@ -17,6 +17,7 @@ from waterline.schemas.topics import ALERT_TRANSITIONS
 from waterline.streams.steps.alarm import Alarm, Verdict
 from waterline.streams.steps.evidence import Reading, transition
 from waterline.streams.steps.fold import Out
+from waterline.streams.steps.intake import kind_of
 from waterline.streams.steps.moment import DAY, HOUR, SECOND, instant
 from waterline.streams.steps.rules import BEFORE, MEASURE, Baseline, Rule, Rules
 from waterline.streams.steps.tally import MARK_EVERY
@@ -24,7 +25,8 @@ from waterline.streams.steps.windows import Series, WindowKey
 
 _fact = msgspec.json.Encoder().encode
 Wanted = dict[tuple[str, ...], dict[int, tuple[int, int]]]
-"""what rules are grouped by -> length of windows -> start of the first that was seen whole, live and of a replay; microseconds"""
+"""what rules are grouped by, and the kind of input (intake.py) they are drawn from -> length of windows -> start of the first
+that was seen whole, live and of a replay; microseconds"""
 
 
 class InForce(Struct, array_like=True, frozen=True):
@@ -51,7 +53,8 @@ def wanted(rules: Rules, before: Wanted | None, heard: tuple[int, int]) -> Wante
     for rule in rules.rules:
         for length in (rule.window_s * SECOND, *([HOUR] if rule.baseline is Baseline.HOURS else ())):
             since = (0, 0) if before is None else (_next(heard[0], length), _next(heard[1], length))
-            found.setdefault(rule.by, {})[length] = (before or {}).get(rule.by, {}).get(length, since)
+            about = (*rule.by, kind_of(rule))
+            found.setdefault(about, {})[length] = (before or {}).get(about, {}).get(length, since)
     return found
 
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from waterline.streams.steps.evidence import Reading, read, samples_of, value_of
 from waterline.streams.steps.moment import DAY, HOUR
-from waterline.streams.steps.rules import BEFORE, MEASURE, Baseline, Rule
-from waterline.streams.steps.windows import Cell, WindowKey, Windows
+from waterline.streams.steps.rules import BEFORE, MEASURE, Baseline, How, Rule
+from waterline.streams.steps.windows import Cell, Known, WindowKey, Windows
 
 ENOUGH = 50
 """The samples that a baseline of the same hour needs at least."""
@@ -16,9 +16,19 @@ def reading(windows: Windows, rule: Rule, key: WindowKey) -> Reading:
     return read(rule, panes(windows, rule, key), _baseline(windows, rule, key))
 
 
-def enough(windows: Windows, rule: Rule, key: WindowKey) -> bool:
-    """Whether there are the samples that the rule needs."""
-    return samples_of(MEASURE[rule.measure], panes(windows, rule, key)) >= rule.at_least
+def promising(windows: Windows, rule: Rule, key: WindowKey) -> bool:
+    """Whether a closer look may find the rule broken: there are the samples it needs, and a share or sum that has a fixed
+    threshold is over it. Cheap, since it is asked whenever something comes."""
+    measure, cells = MEASURE[rule.measure], panes(windows, rule, key)
+    samples = samples_of(measure, cells)
+    if samples < rule.at_least:
+        return False
+    if measure.how is How.QUANTILE:
+        return True
+    part: int = sum(getattr(cell, measure.part) for cell in cells)
+    if rule.baseline is not Baseline.NONE or measure.part == "nanos":
+        return part > 0
+    return part > float(rule.above) * (samples if measure.how is How.RATIO else 1) * (1 - 1e-9)
 
 
 def says(windows: Windows, rule: Rule, key: WindowKey) -> bool:
@@ -40,7 +50,20 @@ def _found(windows: Windows, key: WindowKey, length: int, starts: Iterable[int])
 
 
 def _baseline(windows: Windows, rule: Rule, key: WindowKey) -> Decimal | None:
-    """What the rule's threshold is relative to; None while there is too little of it."""
+    """What the rule's threshold is relative to; None while there is too little of it. It is drawn from windows that end by
+    `until`, and remembered until one of those changes."""
+    if rule.baseline is Baseline.NONE:
+        return None
+    until = key.start - key.start % HOUR if rule.baseline is Baseline.HOURS else key.start
+    known = windows.baselines.get(key.series)
+    if known is None or known.until != until:
+        known = windows.baselines[key.series] = Known(until, {})
+    if rule.name not in known.values:
+        known.values[rule.name] = _drawn(windows, rule, key)
+    return known.values[rule.name]
+
+
+def _drawn(windows: Windows, rule: Rule, key: WindowKey) -> Decimal | None:
     measure = MEASURE[rule.measure]
     if rule.baseline is Baseline.DAYS:
         before = _found(windows, key, key.length, (key.start - n * key.length for n in range(1, BEFORE + 1)))

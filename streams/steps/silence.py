@@ -89,8 +89,9 @@ class Silence:
             self._hear(given.tenant, given.now.contribution.agent, given.now.at // MINUTE)
 
     def _hear(self, tenant: str, name: str, minute: int) -> None:
-        agent = Agent(tenant, name, minutes=[], told={})
-        agent = self.agents.setdefault(agent.key, agent)
+        key = f"{tenant}{SEPARATOR}{name}".encode()
+        if (agent := self.agents.get(key)) is None:
+            agent = self.agents[key] = Agent(tenant, name, minutes=[], told={})
         minutes = agent.minutes
         if minute in minutes:
             return

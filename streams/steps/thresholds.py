@@ -14,25 +14,21 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from waterline.schemas.alerts import AlertState
-from waterline.schemas.events import Kind, read_required
-from waterline.schemas.facts import Calls, Fields, GroupInput, Mark, Standing
+from waterline.schemas.events import read_required
+from waterline.schemas.facts import GroupInput, Mark
 from waterline.schemas.topics import ALERT_TRANSITIONS
 from waterline.streams.steps.alarm import REST, START, Alarm, Point, step, walk
-from waterline.streams.steps.entry import nano
 from waterline.streams.steps.evidence import Reading, sure, transition
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.in_force import InForce, Wanted, by_window, ended, lost, reach, wanted
+from waterline.streams.steps.intake import entries, kind_of
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import SECOND
-from waterline.streams.steps.readings import enough, panes, reading, says
-from waterline.streams.steps.rules import AGENT, AGENT_TOOL, SOURCE, Rule, RuleBook, Rules
-from waterline.streams.steps.sketch import merge
-from waterline.streams.steps.tally import MINUTE
+from waterline.streams.steps.readings import panes, promising, reading, says
+from waterline.streams.steps.rules import Rule, RuleBook, Rules
 from waterline.streams.steps.windows import Age, Cell, Clock, Series, WindowKey, Windows, first_of_each
 
 WINDOW, ALARM, MARKS, RULES = b"w", b"a", b"m", b"r"
-UNSHOWN = frozenset({"decisions", "nanos"})
-"""Fields to which every decision adds: none of them is an example."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_cell = msgspec.msgpack.Decoder(tuple[WindowKey, Cell]).decode
 _decode_alarm = msgspec.msgpack.Decoder(tuple[str, Series, Alarm]).decode
@@ -54,6 +50,7 @@ class Thresholds:
         self.alarms: dict[_AlarmKey, Alarm] = {}
         self.changed: set[_AlarmKey] = set()
         self.corrected: set[WindowKey] = set()
+        self.news: dict[WindowKey, set[str]] = {}
         self.outs: list[Out] = []
         self._marked = False
         self.rules = Rules("", ())
@@ -108,65 +105,25 @@ class Thresholds:
     def take(self, given: GroupInput) -> None:
         if given.mark is not None:
             self._mark(given.mark)
-        elif given.calls is not None:
-            self._calls(given.tenant, given.agent, given.calls)
-        elif given.fields is not None:
-            self._fields(given.tenant, given.fields)
-        else:
-            for standing, sign in ((given.previous, -1), (given.now, 1)):
-                if standing is not None:
-                    self._standing(given, standing, sign)
+            return
+        for series, kind, time, add in entries(given):
+            for cell in self._cells(series, kind, time):
+                add(cell)
 
-    def _calls(self, tenant: str, agent: str, calls: Calls) -> None:
-        series = [Series(tenant, AGENT, (agent,), calls.replay)]
-        if calls.kind is Kind.TOOL_CALL and calls.name:
-            series.append(Series(tenant, AGENT_TOOL, (agent, calls.name), calls.replay))
-        for one in series:
-            for cell in self._cells(one, calls.minute * MINUTE):
-                if calls.kind is Kind.MODEL_CALL:
-                    cell.model_calls += calls.count
-                    merge(cell.model_ms, calls.durations)
-                    continue
-                cell.calls += calls.count
-                cell.errors += calls.errors
-                for example in calls.examples:
-                    cell.show("errors", example, 1)
-
-    def _fields(self, tenant: str, fields: Fields) -> None:
-        for cell in self._cells(Series(tenant, SOURCE, (fields.source,), fields.replay), fields.minute * MINUTE):
-            cell.events += fields.count
-            cell.missing += fields.missing
-            for example in fields.examples:
-                cell.show("missing", example, 1)
-
-    def _standing(self, given: GroupInput, standing: Standing, sign: int) -> None:
-        told = standing.contribution
-        series = Series(given.tenant, AGENT, (told.agent,), standing.replay)
-        counts = {
-            "decisions": 1,
-            "escalated": told.escalated,
-            "reviewed": standing.judged,
-            "overturned": told.overturned,
-            "unpriced": standing.unpriced,
-            "nanos": (nano(told.automated_cost) or 0) + (nano(told.human_cost) or 0),
-        }
-        for cell in self._cells(series, standing.at):
-            for field, count in counts.items():
-                if count:
-                    setattr(cell, field, getattr(cell, field) + sign * count)
-                    if field not in UNSHOWN:
-                        cell.show(field, given.decision_key, sign)
-
-    def _cells(self, series: Series, time: int) -> Iterator[Cell]:
+    def _cells(self, series: Series, kind: str, time: int) -> Iterator[Cell]:
         watermark = self.clocks[series.replay].watermark
-        for length, since in self._wanted().get(series.by, {}).items():
-            if time - time % length < since[series.replay]:
+        for length, since in self._wanted().get((*series.by, kind), {}).items():
+            start = time - time % length
+            if start < since[series.replay]:
                 continue
-            cell = self.windows.at(series, length, time, watermark)
+            key = WindowKey(series, length, start)
+            cell = self.windows.open(key, watermark)
             if cell is None:
                 continue
             if cell.age is not Age.OPEN:
-                self.corrected.add(WindowKey(series, length, time - time % length))
+                self.corrected.add(key)
+            elif not series.replay:
+                self.news.setdefault(key, set()).add(kind)
             yield cell
 
     # rules
@@ -196,12 +153,15 @@ class Thresholds:
                     del self.alarms[name, series]
                 self.changed.add((name, series))
         for key in list(self.windows.cells):
-            if key.length not in (self.wanted or {}).get(key.series.by, {}):
+            if not any(about[:-1] == key.series.by and key.length in lengths for about, lengths in (self.wanted or {}).items()):
                 self.windows.drop(key)
                 self.corrected.discard(key)
 
     def _rules(self, key: WindowKey) -> Sequence[Rule]:
-        return self._of.get((key.series.by, key.length), ())
+        """Those that judge a window, and have seen it whole."""
+        wanted, replay = self._wanted(), key.series.replay
+        about = self._of.get((key.series.by, key.length), ())
+        return [rule for rule in about if key.start >= wanted[*rule.by, kind_of(rule)][key.length][replay]]
 
     # time
 
@@ -285,15 +245,15 @@ class Thresholds:
 
     def _look_ahead(self) -> None:
         """Fires before a live window is over, when what is in it already is no chance."""
-        for key in list(self.windows.touched):
-            cell = self.windows.cells[key]
-            if cell.age is not Age.OPEN or key.series.replay:
+        for key, kinds in self.news.items():
+            cell = self.windows.cells.get(key)
+            if cell is None or cell.age is not Age.OPEN:
                 continue
             for rule in self._rules(key):
-                alarm = self.alarms.get((rule.name, key.series))
-                if rule.for_windows > 1 or (alarm is not None and alarm.told is AlertState.FIRING):
+                if rule.for_windows > 1 or kind_of(rule) not in kinds or not promising(self.windows, rule, key):
                     continue
-                if not enough(self.windows, rule, key):
+                alarm = self.alarms.get((rule.name, key.series))
+                if alarm is not None and alarm.told is AlertState.FIRING:
                     continue
                 soon = reading(self.windows, rule, key)
                 if sure(rule, panes(self.windows, rule, key), soon):
@@ -301,6 +261,7 @@ class Thresholds:
                     self._tell(rule, alarm, key, key.start, AlertState.FIRING, soon, late=False, provisional=True)
                     alarm.provisional = key.start
                     self._keep(rule, key.series, alarm, START)
+        self.news.clear()
 
     def _tell(
         self,

@@ -8,8 +8,10 @@ later window is compared with it.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from enum import IntEnum
 
+import msgspec
 from msgspec import Struct
 
 from waterline.schemas.events import Clock as event_clock
@@ -21,6 +23,8 @@ from waterline.streams.steps.sketch import Sketch
 KEPT = HOUR
 EXAMPLES = 5
 ALL = 2**62
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(Sketch).decode
 
 
 class Age(IntEnum):
@@ -31,7 +35,7 @@ class Age(IntEnum):
 
 class Cell(Struct, array_like=True):
     """One window of one series. `model_ms` are durations of model calls in milliseconds, `nanos` the cost of decisions in
-    nano-dollars; `examples` are decision keys by field."""
+    nano-dollars; `examples` are decision keys by field. Of a settled window the durations are `packed`."""
 
     age: Age = Age.OPEN
     calls: int = 0
@@ -47,11 +51,27 @@ class Cell(Struct, array_like=True):
     examples: dict[str, list[str]] = {}
     events: int = 0
     missing: int = 0
+    packed: bytes = b""
 
     @property
     def empty(self) -> bool:
         """Whether nothing happened in it: it is there because an alert waits for it."""
         return not (self.calls or self.model_calls or self.decisions or self.events)
+
+    def unpacked(self) -> Sketch:
+        """The durations, to be changed."""
+        if self.packed:
+            self.model_ms, self.packed = _unpack(self.packed), b""
+        return self.model_ms
+
+    def pack(self) -> None:
+        """Durations that will hardly change again take a tenth of the memory."""
+        if self.model_ms:
+            self.packed, self.model_ms = _pack(self.model_ms), {}
+
+    def sketch(self) -> Sketch:
+        """The durations, to be read."""
+        return _unpack(self.packed) if self.packed else self.model_ms
 
     def show(self, field: str, decision_key: str, sign: int) -> None:
         """Remember, or forget, a decision as an example of what `field` counts."""
@@ -138,6 +158,13 @@ class Kept(Struct):
     young: int = 0
 
 
+class Known(Struct):
+    """What rules compare a series with, by the rule's name: drawn from windows that end by `until`."""
+
+    until: int
+    values: dict[str, Decimal | None]
+
+
 class Windows:
     """All windows that are open, can be corrected or are compared with. `reach`: by length, how long after it is settled a
     window is compared with."""
@@ -149,6 +176,7 @@ class Windows:
         self.reach: dict[int, int] = {}
         self._agendas: tuple[Agenda[WindowKey], Agenda[WindowKey]] = (Agenda(SECOND), Agenda(SECOND))
         self._kept: dict[tuple[Series, int], Kept] = {}
+        self.baselines: dict[Series, Known] = {}
 
     def enter(self, key: WindowKey, cell: Cell) -> None:
         self.cells[key] = cell
@@ -165,14 +193,12 @@ class Windows:
         later = (0, KEPT, KEPT + self.reach.get(key.length, 0))
         return key.end + later[cell.age]
 
-    def at(self, series: Series, length: int, time: int, watermark: int) -> Cell | None:
-        """The cell of the window that `time` falls into, to be changed; None when it can be corrected no more."""
-        return self.open(WindowKey(series, length, time - time % length), watermark)
-
     def open(self, key: WindowKey, watermark: int) -> Cell | None:
         """A window that is settled takes in what comes for it, for the windows after it that it is a part of."""
         if key.end + KEPT + self.reach.get(key.length, 0) <= watermark:
             return None
+        if (known := self.baselines.get(key.series)) is not None and key.end <= known.until:
+            del self.baselines[key.series]
         cell = self.cells.get(key)
         if cell is None:
             cell = Cell(Age.SETTLED if key.end + KEPT <= watermark else Age.OPEN, model_ms={}, examples={})
@@ -216,6 +242,7 @@ class Windows:
             insort(kept.over, key.start)
             return
         cell.age = Age.SETTLED
+        cell.pack()
         del kept.over[bisect_left(kept.over, key.start)]
         kept.young -= 1
         if not kept.young:
@@ -226,4 +253,5 @@ class Windows:
         while cell.age is not Age.SETTLED:
             self._grow(key, cell)
         self.touched.discard(key)
+        self.baselines.pop(key.series, None)
         self.gone.add(key)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.streams.steps.world import TENANT, Disk
@@ -237,6 +237,7 @@ def test_a_window_waits_for_what_is_late_by_no_more_than_allowed() -> None:
     assert [(told.state, told.late) for told in watched.told] == [(FIRING, False)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), max_size=60), st.randoms(use_true_random=False))
 def test_a_replay_says_the_same_whatever_the_batches_and_restarts(items: list[tuple[int, int]], rnd: random.Random) -> None:
     def run(chance: float) -> list[AlertTransition]:
