@@ -1,4 +1,4 @@
-"""The alerts of the demo: a receiver on this machine in place of Slack and PagerDuty, and what it was told."""
+"""What the demo judges: alerts, as a receiver on this machine in place of Slack and PagerDuty was told them, and drift."""
 
 import threading
 import time
@@ -66,6 +66,25 @@ def told(message: Message) -> Iterator[tuple[str, str, str]]:
         yield when, "firing" if fires else "resolved", text.partition(" - ")[2] or text
 
 
+def drift(console: Console, client: Client, agent: str) -> int:
+    """Shows where the agent's tools moved furthest from what they were; how many facts of drift differ from the raw events."""
+    deadline = time.monotonic() + TOLD_S
+    while wrong := len(_answer(client, "drift_reconciliation", until="today").rows):
+        if time.monotonic() > deadline:
+            break
+        threading.Event().wait(LOOK_AGAIN_S)
+    rows = _answer(client, "drift", agent=agent, about="tools", moved="1").rows
+    for row in rows[:1]:
+        head = f"tools of {agent}: {row['shift']} drift {row['baseline']} -> {row['artifact']}, PSI {row['psi']:.1f}"
+        console.print(f"\n[bold]{escape(head)}[/]\n  {escape(str(row['most']))}", soft_wrap=True)
+    console.print(f"[dim]waterline ask drift_reconciliation -p until=today:[/] {wrong} facts differ from the raw events")
+    return wrong
+
+
+def _answer(client: Client, name: str, **parameters: str) -> questions.Answer:
+    return questions.ask(client, questions.find(name, questions.load()), parameters)
+
+
 def unlike(client: Client) -> int:
     """How many alerts differ from what the raw events say; the question of that name lists them."""
-    return len(questions.ask(client, questions.find("alert_reconciliation", questions.load()), {}).rows)
+    return len(_answer(client, "alert_reconciliation").rows)

@@ -178,6 +178,7 @@ def play(stack: Stack, runs: Sequence[Run], seed: int, receiver: Receiver, conso
         demo_alerts.show(console, messages)
         wrong_alerts = demo_alerts.unlike(client)
         console.print(f"[dim]waterline ask alert_reconciliation:[/] {wrong_alerts} alerts differ from the raw events")
+        wrong_drift = demo_alerts.drift(console, client, AGENT)
         with closing(Kafka(stack.settings)) as kafka, console.status("proving"):
             proof = prove(kafka, client, PROOF_S)
     console.print("\n[dim]waterline verify completeness[/]")
@@ -186,6 +187,8 @@ def play(stack: Stack, runs: Sequence[Run], seed: int, receiver: Receiver, conso
         raise Failed(f"not as recorded: {', '.join(wrong)}; the logs are in {stack.settings.data_dir / 'logs'}")
     if len(messages) != due or wrong_alerts:
         raise Failed("not all alerts came, or they are not as the raw events; `waterline ask alert_deliveries` has the rest")
+    if wrong_drift:
+        raise Failed("what was told of drift is not as the raw events; `waterline ask drift_reconciliation` has the rows")
     if not proof.holds:
         raise Failed("the proof does not hold")
     return decision
