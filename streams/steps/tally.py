@@ -4,6 +4,8 @@ An event counts in the minute in which it ended, once, when its decision takes i
 up to those of the distinct raw events, whatever way and in whatever order these came.
 """
 
+from operator import attrgetter
+
 import msgspec
 
 from waterline.schemas.control import Scope
@@ -35,6 +37,8 @@ class Tally:
         """`required` as in the setting `required_fields`."""
         self.partition = partition
         self._required = read_required(required)
+        # at once what nearly every event has; `kind`, which all have, makes it a tuple whatever is required
+        self._usual = attrgetter("kind", "kind", *(group[0] for group in self._required))
         self._fields: dict[tuple[str, str, int, bool], Fields] = {}
         self._calls: dict[_Key, Calls] = {}
         self._spending: dict[tuple[str, Scope, str, int, bool], tuple[int, int]] = {}
@@ -45,13 +49,15 @@ class Tally:
     def add(self, event: Event, end: int, decision_key: str) -> None:
         """One event that its decision has taken in; `end` in microseconds."""
         kind = event.kind
-        if kind in WORK:
-            self._look(event, end, decision_key)
-        if kind not in COUNTED or not event.agent:
+        if kind not in WORK:
+            return
+        minute, replay = end // MINUTE, event.clock is Clock.REPLAY
+        self._look(event, minute, replay, decision_key)
+        if (kind is not Kind.TOOL_CALL and kind is not Kind.MODEL_CALL) or not event.agent:
             return
         name = event.tool if kind is Kind.TOOL_CALL else event.model_served or event.model_requested
         artifact = event.artifact_id or event.agent_version
-        key = (event.tenant, event.agent, kind, name or event.name, end // MINUTE, event.clock is Clock.REPLAY, artifact)
+        key = (event.tenant, event.agent, kind, name or event.name, minute, replay, artifact)
         calls = self._calls.get(key)
         if calls is None:
             calls = self._calls[key] = Calls(kind, key[3], key[4], replay=key[5], artifact=artifact)
@@ -63,12 +69,14 @@ class Tally:
             if len(calls.examples) < EXAMPLES and decision_key not in calls.examples:
                 calls.examples.append(decision_key)
 
-    def _look(self, event: Event, end: int, decision_key: str) -> None:
-        key = (event.tenant, event.source, end // MINUTE, event.clock is Clock.REPLAY)
+    def _look(self, event: Event, minute: int, replay: bool, decision_key: str) -> None:
+        key = (event.tenant, event.source, minute, replay)
         fields = self._fields.get(key)
         if fields is None:
-            fields = self._fields[key] = Fields(key[1], key[2], replay=key[3])
+            fields = self._fields[key] = Fields(key[1], minute, replay=replay)
         fields.count += 1
+        if all(self._usual(event)):
+            return
         for names in self._required:
             if not any(getattr(event, name) for name in names):
                 fields.missing += 1

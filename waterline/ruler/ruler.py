@@ -119,7 +119,6 @@ class Ruler:
         self._use_rules()
         for course in list(self._courses.values()):
             self._follow(course)
-            self.turned = time.monotonic()
         self._commit()
 
     def alive(self) -> list[str]:
@@ -195,6 +194,7 @@ class Ruler:
             if not self._ask(course, Span(start, end, watched)):
                 break
             course.end = start = end
+            self.turned = time.monotonic()
         self.meters["ruler_behind_seconds"].labels(asked.name).set(max(0, now - self._lateness - length - course.end) / SECOND)
 
     def _ask(self, course: Course, span: Span) -> bool:
