@@ -88,6 +88,7 @@ class Budgets:
         self.purses: dict[bytes, Purse] = {}
         self.touched: set[bytes] = set()
         self._late: dict[bytes, int] = {}
+        self._outs: list[Out] = []
         self._today = 0
         self._known: Rules | None = None
 
@@ -111,6 +112,8 @@ class Budgets:
             self._known = self.book.now
             self.touched.update(self.purses)
         if not mark.replay and mark.now // DAY > self._today:
+            for key in [key for key in self.touched if not self.purses[key].name.replay]:
+                self._tell_all(key)
             self._today = mark.now // DAY
             self.touched.update(key for key, purse in self.purses.items() if not purse.name.replay and purse.told)
 
@@ -119,6 +122,8 @@ class Budgets:
         purse = self.purses.get(name.key)
         if purse is None:
             purse = self.purses[name.key] = Purse(name, days={}, told={})
+        if spend.at // DAY > self._now(purse) // DAY and name.key in self.touched:
+            self._tell_all(name.key)
         if spend.day < self._now(purse) // DAY:
             self._late[name.key] = self._late.get(name.key, 0) + spend.nanos
         purse.days[spend.day] = purse.days.get(spend.day, 0) + spend.nanos
@@ -130,15 +135,21 @@ class Budgets:
 
     def drain(self, changes: Changes) -> None:
         for key in self.touched:
-            purse = self.purses[key]
-            held = {budget.name: budget for budget in self.book.now.budgets if holds(budget, purse.name)}
-            for budget in held.values():
-                self._tell(budget, purse, changes.outs)
-            for name in purse.told.keys() - held.keys():
-                self._withdraw(purse.told[name], changes.outs)
-            changes.puts[self.prefix + key] = _encode(purse)
+            self._tell_all(key)
+            changes.puts[self.prefix + key] = _encode(self.purses[key])
         self.touched.clear()
-        self._late.clear()
+        changes.outs.extend(self._outs)
+        self._outs.clear()
+
+    def _tell_all(self, key: bytes) -> None:
+        """Also before time comes to another day, so that a batch in which a period ends says all that was due in it."""
+        purse = self.purses[key]
+        held = {budget.name: budget for budget in self.book.now.budgets if holds(budget, purse.name)}
+        for budget in held.values():
+            self._tell(budget, purse, self._outs)
+        for name in purse.told.keys() - held.keys():
+            self._withdraw(purse.told[name], self._outs)
+        self._late.pop(key, None)
 
     def _now(self, purse: Purse) -> int:
         """The latest time the purse has heard of."""

@@ -20,6 +20,7 @@ from tests.streams.steps.scenarios import (
     NEAR,
     OK,
     RESOLVED,
+    SCENARIOS,
     TODAY,
     UNDER,
     Told,
@@ -27,6 +28,9 @@ from tests.streams.steps.scenarios import (
 )
 from tests.streams.steps.world import call, event
 from waterline.schemas.events import Event, Kind, Outcome
+
+__all__ = ["SCENARIOS"]
+
 
 # task_tokens: one decision over three times the mean of its task, of which at least 20 decisions are known; a call is of 1,100
 

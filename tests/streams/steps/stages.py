@@ -33,15 +33,15 @@ def rules() -> Rules:
 class Stages(World):
     """`told`: every transition so far."""
 
-    def __init__(self, in_force: Rules, disk: Disk | None = None) -> None:
-        super().__init__(PARTITIONS)
+    def __init__(self, in_force: Rules, disk: Disk | None = None, partitions: int = PARTITIONS) -> None:
+        super().__init__(partitions)
         self.told: list[AlertTransition] = []
         self.disk, self.rules = disk or Disk(), RuleBook(in_force)
         self._load()
         self._heard = 0
 
     def _load(self) -> None:
-        self.groups = GroupsFold(0, PARTITIONS, self.disk, Limits(), self.rules)
+        self.groups = GroupsFold(0, self.partitions, self.disk, Limits(), self.rules)
         for key, value in self.disk.items():
             self.groups.load(key, value)
 
