@@ -15,6 +15,7 @@ from waterline.schemas.facts import GroupInput
 from waterline.schemas.judgement import CanaryVerdict, Decided
 from waterline.streams.steps.canary import Canaries
 from waterline.streams.steps.canary_counts import Sums
+from waterline.streams.steps.canary_judge import failing
 from waterline.streams.steps.canary_plan import BUILT_IN, CanaryPlan, Form, Guard, Limit, Stage
 from waterline.streams.steps.rules import Rules
 from waterline.streams.steps.tally import MINUTE
@@ -94,6 +95,25 @@ def test_each_guardrail_rolls_back_what_is_worse_and_passes_what_is_alike(limit:
     alike.run(130, 0.5, like(correct=0.85), like())
     assert Decided.ROLLBACK not in [one.verdict for one in alike.told]
     assert Decided.PROMOTE in [one.verdict for one in alike.told]
+
+
+def test_all_guardrails_together_roll_back_no_more_than_was_declared() -> None:
+    """Thirty candidates that are like their control, at the very limits, looked at after every twenty decisions. At 20 % the bound
+    is six; by estimates alone nearly all would go."""
+    limits = (Limit(Guard.ACCURACY, Form.POINTS, 0.0), ESCALATION, Limit(Guard.ERROR_RATE, Form.TIMES, 1.0),
+              Limit(Guard.COST, Form.TIMES, 1.0), Limit(Guard.P95, Form.TIMES, 1.0), DRIFT)  # fmt: skip
+    plan, alike, rolled_back = planned(limits=limits, error=0.2), like(escalated=0.2), 0
+    for seed in range(30):
+        chance, sides = random.Random(seed), (Sums.none(), Sums.none())
+        decided = None
+        for number in range(400):
+            decision = told("v", BEGIN, number, **alike(chance)).now
+            assert decision is not None
+            sides[chance.random() < 0.3].count(decision, 1)
+            if number % 20 == 19 and decided is None:
+                decided = failing(plan, *sides)
+        rolled_back += decided is not None
+    assert rolled_back <= 6
 
 
 def test_without_labels_nothing_is_promoted_and_it_is_said_what_is_missing() -> None:
