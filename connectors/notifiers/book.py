@@ -1,6 +1,7 @@
 """What is known of the delivery of each alert on each channel: receipts, and what is under way. In memory; safe in many
 threads. Kafka has the receipts (`receipts.py`)."""
 
+from datetime import datetime
 from threading import Lock
 
 from msgspec import Struct
@@ -12,10 +13,11 @@ KEPT = 16
 
 
 class Told(Struct, frozen=True):
-    """`state` None = it is under way. `name`: what the receiver calls its message."""
+    """`state` None = it is under way. `name`: what the receiver calls its message. `at`: when it answered, None = not known."""
 
     state: DeliveryState | None
     name: str = ""
+    at: datetime | None = None
 
 
 UNDER_WAY = Told(None)
@@ -28,7 +30,7 @@ class Book:
         self._lock = Lock()
 
     def note(self, delivery: AlertDelivery) -> None:
-        self._put(delivery.alert_id, delivery.channel, delivery.transition, Told(delivery.state, delivery.receipt))
+        self._put(delivery.alert_id, delivery.channel, delivery.transition, Told(delivery.state, delivery.receipt, delivery.at))
 
     def expect(self, alert_id: str, channel: str, transition: int) -> None:
         self._put(alert_id, channel, transition, UNDER_WAY)

@@ -4,7 +4,7 @@ A transition to firing goes where the routes say. One that ends it goes to whoev
 silences say by then: who was alarmed is also told that it is over, and nobody else. Others are not sent.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -12,7 +12,10 @@ from waterline.connectors.notifiers.book import Book, Told
 from waterline.connectors.notifiers.contract import closes, opens
 from waterline.connectors.notifiers.routes import Routes
 from waterline.schemas.alerts import AlertTransition, DeliveryState
+from waterline.schemas.events import Clock
 
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""of the sources and of the notifier, at most"""
 GONE = "the channel is no more in the routes file"
 NOT_OPENED = "the channel refused to tell that it fires"
 OPENING_REFUSED = frozenset({DeliveryState.REFUSED})
@@ -39,11 +42,17 @@ def plan(alert: AlertTransition, routes: Routes, book: Book, now: datetime) -> l
     left = []
     for step in steps:
         told = book.find(alert.alert_id, step.channel, alert.transition)
-        if told is None:
+        if told is None or _of_another(told, alert):
             left.append(step)
         elif told.state is DeliveryState.REFUSED and (again := instead(step.channel, alert, routes, book)):
             left.append(again)
     return list({step.channel: step for step in left}.values())
+
+
+def _of_another(told: Told, alert: AlertTransition) -> bool:
+    """Whether the receipt is of an earlier transition that had the same number, before the streams folded their history again: a
+    receipt does not come before what it is about. Of a replay, whose time is another, nobody can tell."""
+    return told.at is not None and alert.clock is not Clock.REPLAY and alert.at > told.at + CLOCKS_DIFFER
 
 
 def instead(channel: str, alert: AlertTransition, routes: Routes, book: Book, why: str = "") -> Step | None:

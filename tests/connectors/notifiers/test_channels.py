@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.connectors.notifiers.world import transition
+from tests.connectors.notifiers.world import BEGAN, transition
 from tests.contracts.notifier import TIMEOUT_S, NotifierContract, always
 from waterline.connectors.notifiers.blocks import BLOCKS, clip, message
 from waterline.connectors.notifiers.contract import Channel, Notice, Refused, Unavailable
@@ -134,8 +134,8 @@ class TestWebhook(NotifierContract):
         assert (fired["status"], alert["status"], alert["endsAt"]) == ("firing", "firing", "0001-01-01T00:00:00Z")
         (alert,) = ended["alerts"]
         assert (ended["status"], alert["status"]) == ("resolved", "resolved")
-        assert alert["startsAt"] == "2026-11-20T10:01:00Z"
-        assert alert["endsAt"] == "2026-11-20T10:02:00Z"
+        assert alert["startsAt"] == f"{BEGAN:%Y-%m-%d}T10:01:00Z"
+        assert alert["endsAt"] == f"{BEGAN:%Y-%m-%d}T10:02:00Z"
         assert fired["groupKey"] == ended["groupKey"]
 
     def test_a_storm_has_every_alert_in_it(self, channel: Channel, receiver: Receiver) -> None:

@@ -1,6 +1,8 @@
 """Who is told of what: pure."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from tests.connectors.notifiers.world import BEGAN, OK, transition
 from waterline.connectors.notifiers.book import KEPT, Book
@@ -8,8 +10,9 @@ from waterline.connectors.notifiers.plan import plan
 from waterline.connectors.notifiers.progress import Way
 from waterline.connectors.notifiers.routes import Kind, Match, Route, Routes, Silence, Spec
 from waterline.schemas.alerts import AlertDelivery, AlertState, AlertTransition, DeliveryState
+from waterline.schemas.events import Clock
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+NOW = BEGAN + timedelta(hours=2)
 DELIVERED, REFUSED, GROUPED = DeliveryState.DELIVERED, DeliveryState.REFUSED, DeliveryState.GROUPED
 SILENCED, UNROUTED = DeliveryState.SILENCED, DeliveryState.UNROUTED
 ROUTES = Routes(
@@ -27,7 +30,7 @@ def receipt(alert: AlertTransition, channel: str, state: DeliveryState = DELIVER
         tenant=alert.tenant,
         rule=alert.rule,
         state=state,
-        at=BEGAN,
+        at=alert.at,
     )
 
 
@@ -54,6 +57,15 @@ def test_what_has_a_receipt_is_left_out() -> None:
     assert steps(transition(1), under_way) == [("a", None)]
     under_way.forget(transition(1).alert_id, "b", 1)
     assert steps(transition(1), under_way) == [("a", None), ("b", None)]
+
+
+def test_a_receipt_from_before_the_transition_is_of_another_of_that_number() -> None:
+    """As after `waterline refold`, when a history that is folded again has fewer transitions than it had."""
+    old = book(receipt(transition(3), "a"), receipt(transition(3), "b"))
+    assert steps(transition(3), old) == []
+    later = transition(3, at=transition(3).at + timedelta(hours=1))
+    assert steps(later, old) == [("a", None), ("b", None)]
+    assert steps(replace(later, clock=Clock.REPLAY), old) == [], "a replay's time says nothing about the receipt's"
 
 
 def test_a_refusal_that_was_not_told_on_the_fallback_is_told_there() -> None:

@@ -24,7 +24,8 @@ from waterline.stack.process import Child
 
 RUN = Path(__file__).with_name("run_notifier.py")
 PATIENCE_S = 30.0
-BEGAN = datetime(2026, 11, 20, 10, tzinfo=UTC)
+BEGAN = (datetime.now(UTC) - timedelta(days=2)).replace(hour=10, minute=0, second=0, microsecond=0)
+"""Long enough ago that no transition comes after its receipt."""
 FIRING, RESOLVED, OK = AlertState.FIRING, AlertState.RESOLVED, AlertState.OK
 
 
