@@ -98,8 +98,8 @@ def test_each_guardrail_rolls_back_what_is_worse_and_passes_what_is_alike(limit:
 
 
 def test_all_guardrails_together_roll_back_no_more_than_was_declared() -> None:
-    """Thirty candidates that are like their control, at the very limits, looked at after every twenty decisions. At 20 % the bound
-    is six; by estimates alone nearly all would go."""
+    """Thirty candidates that are like their control, at the very limits, looked at after every twenty decisions. At 20 % the
+    bound is six; by estimates alone all would go."""
     limits = (Limit(Guard.ACCURACY, Form.POINTS, 0.0), ESCALATION, Limit(Guard.ERROR_RATE, Form.TIMES, 1.0),
               Limit(Guard.COST, Form.TIMES, 1.0), Limit(Guard.P95, Form.TIMES, 1.0), DRIFT)  # fmt: skip
     plan, alike, rolled_back = planned(limits=limits, error=0.2), like(escalated=0.2), 0
