@@ -17,7 +17,7 @@ from waterline.schemas.alerts import AlertState
 from waterline.schemas.events import read_required
 from waterline.schemas.facts import GroupInput, Mark
 from waterline.schemas.topics import ALERT_TRANSITIONS
-from waterline.streams.steps.alarm import REST, START, Alarm, Point, step, walk
+from waterline.streams.steps.alarm import REST, START, Alarm, Point, alike, step, walk
 from waterline.streams.steps.evidence import Reading, sure, transition
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.in_force import InForce, Wanted, by_window, ended, lost, reach, wanted
@@ -233,7 +233,7 @@ class Thresholds:
             state = last.state
             if alarm.told is AlertState.FIRING and state in (AlertState.OK, AlertState.PENDING):
                 state = AlertState.RESOLVED
-            if not _alike(state, alarm.told):
+            if not alike(state, alarm.told):
                 start = missed[0] if missed and state is AlertState.FIRING else points[-1][0]
                 self._tell(rule, alarm, key, start, state, at(start), late)
         alarm.fired = fired
@@ -294,11 +294,6 @@ class Thresholds:
         else:
             self.alarms[at] = alarm
         self.changed.add(at)
-
-
-def _alike(state: AlertState, told: AlertState) -> bool:
-    """Whether a receiver would see no difference: an alert that resolved is as good as one that never fired."""
-    return state is told or {state, told} == {AlertState.OK, AlertState.RESOLVED}
 
 
 def _window_key(key: WindowKey) -> bytes:
