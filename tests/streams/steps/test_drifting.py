@@ -123,6 +123,20 @@ def test_a_version_is_compared_with_the_one_before_and_what_moved_is_named() -> 
     assert {about for about, *_ in world.last} == {"tools"}, "of what nothing is known nothing is said"
 
 
+def test_what_comes_after_a_day_changes_nothing_of_it_and_what_names_no_version_is_apart() -> None:
+    world = Followed()
+    world.hear(a_day(BEGIN, "v1", USUAL, 9) + a_day(BEGIN, "v2", OTHERS, 10) + a_day(BEGIN, "", OTHERS, 11))
+    world.time((BEGIN + 1) * DAY + EVERY)
+    known = len(world.told)
+    assert world.last["tools", "", day_name(BEGIN)].baseline == ""
+    world.hear([*a_day(BEGIN + 1, "v1", OTHERS), mark((BEGIN + 2) * DAY + EVERY)])
+    assert [(fact.artifact, fact.day) for fact in world.told[known:]] == [("v1", day_name(BEGIN + 1))]
+    world.hear([*a_day(BEGIN + 1, "v2", USUAL), mark((BEGIN + 3) * DAY)])
+    assert world.last["tools", "v2", day_name(BEGIN + 1)].before == 200
+    world.hear([calls(BEGIN * DAY, "v2", "late", 1), mark((BEGIN + 4) * DAY)])
+    assert world.last["tools", "v2", day_name(BEGIN)].before == 100
+
+
 def test_an_only_version_is_compared_with_its_first_seven_days() -> None:
     world = Followed()
     for day in range(9):
