@@ -1,4 +1,5 @@
-"""What the demo judges: alerts, as a receiver on this machine in place of Slack and PagerDuty was told them, and drift."""
+"""What the demo judges: alerts, as a receiver on this machine in place of Slack and PagerDuty was told them, drift,
+and quality."""
 
 import threading
 import time
@@ -47,6 +48,17 @@ def settle(client: Client, receiver: Receiver) -> tuple[int, list[Message]]:
 DUE = "SELECT countIf(state = 'firing' OR (previous = 'firing' AND state != 'pending')) FROM alert_transitions"
 
 
+def quality(client: Client) -> tuple[int, int]:
+    """How many words on quality were told, and how many differ from the raw events when all is told, or the time is over."""
+    deadline = time.monotonic() + TOLD_S
+    while True:
+        told = int(client.query("SELECT count() FROM quality").result_rows[0][0])
+        wrong = unlike(client, "quality_reconciliation", strict="1")
+        if (told and not wrong) or time.monotonic() > deadline:
+            return told, wrong
+        threading.Event().wait(LOOK_AGAIN_S)
+
+
 def show(console: Console, messages: list[Message]) -> None:
     """A line for each message, in the order of event time, and where to look further."""
     lines = sorted((at, f"{status:9}", text) for message in messages for at, status, text in told(message))
@@ -85,6 +97,6 @@ def _answer(client: Client, name: str, **parameters: str) -> questions.Answer:
     return questions.ask(client, questions.find(name, questions.load()), parameters)
 
 
-def unlike(client: Client) -> int:
-    """How many alerts differ from what the raw events say; the question of that name lists them."""
-    return len(_answer(client, "alert_reconciliation").rows)
+def unlike(client: Client, question: str, **given: str) -> int:
+    """How many alerts, or facts, differ from what the raw events say; the question of that name lists them."""
+    return len(_answer(client, question, **given).rows)

@@ -176,9 +176,11 @@ def play(stack: Stack, runs: Sequence[Run], seed: int, receiver: Receiver, conso
             due, messages = demo_alerts.settle(client, receiver)
         console.print(f"\n[bold]{len(messages)} messages of {due} came to the receiver that stands for Slack and PagerDuty[/]")
         demo_alerts.show(console, messages)
-        wrong_alerts = demo_alerts.unlike(client)
+        wrong_alerts = demo_alerts.unlike(client, "alert_reconciliation")
         console.print(f"[dim]waterline ask alert_reconciliation:[/] {wrong_alerts} alerts differ from the raw events")
         wrong_drift = demo_alerts.drift(console, client, AGENT)
+        facts, wrong_facts = demo_alerts.quality(client)
+        console.print(f"[dim]waterline ask quality_reconciliation:[/] {wrong_facts} of {facts:,} facts about quality differ")
         with closing(Kafka(stack.settings)) as kafka, console.status("proving"):
             proof = prove(kafka, client, PROOF_S)
     console.print("\n[dim]waterline verify completeness[/]")
@@ -189,6 +191,8 @@ def play(stack: Stack, runs: Sequence[Run], seed: int, receiver: Receiver, conso
         raise Failed("not all alerts came, or they are not as the raw events; `waterline ask alert_deliveries` has the rest")
     if wrong_drift:
         raise Failed("what was told of drift is not as the raw events; `waterline ask drift_reconciliation` has the rows")
+    if wrong_facts or not facts:
+        raise Failed("what was told of quality is not as the raw events; `waterline ask quality_reconciliation` has the rest")
     if not proof.holds:
         raise Failed("the proof does not hold")
     return decision
