@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable
 
-from bench import alerts, edge, growth, league, processors, report, sink, whole_path
+from bench import alerts, edge, groups, growth, league, processors, report, sink, whole_path
 from bench.report import verdict
 
 
@@ -27,6 +27,7 @@ PARTS: dict[str, tuple[str, Callable[[int, bool], object]]] = {
     "edge": ("CPU of the collector", edge.run),
     "league": ("false alarms and delays of drift detectors, beside river's", league.run),
     "alerts": ("from a fault to a webhook and from an event to a gateway's verdict, beside a query each minute", alerts.run),
+    "groups": ("time and memory of 10,000 groups under rules, beside a dict of lists", groups.run),
     "growth": ("cost of an event as open decisions and stored rows grow", growth.run),
 }
 
