@@ -218,5 +218,6 @@ def _record(rule: Rule, version: str, agent: Agent, told: Told, previous: AlertS
 
 
 def _statement(agent: Agent) -> str:
-    where = f"tenant = {quoted(agent.tenant)} AND agent = {quoted(agent.agent)} AND clock = 'source'"
+    last = f"toDateTime64('{instant(_ended(agent)):%Y-%m-%d %H:%M:%S}', 6, 'UTC')"
+    where = f"tenant = {quoted(agent.tenant)} AND agent = {quoted(agent.agent)} AND clock = 'source' AND ts < {last}"
     return f"SELECT ts, kind, name, source, status, decision FROM decision_events WHERE {where} ORDER BY ts DESC LIMIT 100"

@@ -60,7 +60,7 @@ def spoke(*minutes: int) -> list[Event]:
 
 
 SILENT = Told(state=FIRING, value="300", threshold="300", window=FIRST, samples=5, rows=5)
-scenario("no_data", FIRES, [(300, spoke(0, 1, 2, 3, 4)), (615, []), (700, spoke(11))], SILENT, Told(state=RESOLVED, rows=6))
+scenario("no_data", FIRES, [(300, spoke(0, 1, 2, 3, 4)), (615, []), (700, spoke(11))], SILENT, Told(state=RESOLVED, rows=5))
 scenario("no_data", UNDER, [(300, spoke(0, 1, 2, 3, 4)), (598, spoke(9)), (615, [])])
 scenario("no_data", LATE, [(300, spoke(0, 1, 2, 3, 4)), (615, []), (650, spoke(7))], SILENT, Told(state=RESOLVED, late=True))
 scenario("no_data", "late in a gap", [(300, spoke(0, 1, 3, 4)), (615, []), (650, spoke(2)), (700, spoke(11))],

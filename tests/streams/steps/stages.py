@@ -31,11 +31,14 @@ def rules() -> Rules:
 
 
 class Stages(World):
-    """`told`: every transition so far."""
+    """`told`: every transition so far. Times are moved by `shift`."""
 
-    def __init__(self, in_force: Rules, disk: Disk | None = None, partitions: int = PARTITIONS) -> None:
+    def __init__(
+        self, in_force: Rules, disk: Disk | None = None, partitions: int = PARTITIONS, shift: timedelta = timedelta(0)
+    ) -> None:
         super().__init__(partitions)
         self.told: list[AlertTransition] = []
+        self.shift = shift
         self.disk, self.rules = disk or Disk(), RuleBook(in_force)
         self._load()
         self._heard = 0
@@ -60,9 +63,9 @@ class Stages(World):
 
     def take_in(self, batch: Batch) -> None:
         if batch.events:
-            self.send(batch.events)
+            self.send(moved(one, self.shift) for one in batch.events)
             self.run()
-        self.tick(T0 + timedelta(seconds=batch.at))
+        self.tick(T0 + timedelta(seconds=batch.at) + self.shift)
         self.run()
         given = self.inputs[self._heard :]
         self._heard = len(self.inputs)
@@ -87,3 +90,8 @@ class Stages(World):
         other.decisions, other.costs, other.links = self.decisions.copy(), self.costs.copy(), self.links.copy()
         other.contributions, other.told = self.contributions.copy(), self.told.copy()
         return other
+
+
+def moved(one: Event, shift: timedelta) -> Event:
+    assert one.received_at is not None
+    return msgspec.structs.replace(one, ts=one.ts + shift, received_at=one.received_at + shift)
