@@ -174,9 +174,9 @@ class Quality:
             cell.waits = False
             whole, begin = self._cell(cell.tenant, cell.agent, "", replay, cell.day)
             agents[begin] = whole, set()
+            self.touched.add(key)
             if cell.task:
                 self._tell(cell, cell.counts, now)
-                self.touched.add(key)
         self.waiting[replay].clear()
         for key in self.touched:
             cell = self.cells[key]
