@@ -47,6 +47,9 @@ def main() -> int:
                 print("  faults: " + "; ".join(verdict.faults))
                 print(f"  again: python -m tests.faults --only {seed} --decisions {arguments.decisions}", flush=True)
                 keep_logs(stack, seed)
+        if wrong := runner.told():
+            failed += 1
+            print("after all seeds:\n  " + "\n  ".join(wrong), flush=True)
     print(f"{len(seeds)} seeds, {failed} failed")
     return 1 if failed else 0
 
@@ -60,7 +63,7 @@ def away(stack: Stack, seed: int, seconds: float, rate: float) -> int:
 
 def faulty_stack(folder: Path, report: Callable[[str], None] = lambda line: None) -> Stack:
     """A whole stack that starts again what dies, however often."""
-    return Stack(folder, settings=Settings(decision_grace_s=30), free_ports=True, restart=True, report=report)
+    return Stack(folder, settings=Settings(decision_grace_s=30, quality_every_s=1), free_ports=True, restart=True, report=report)
 
 
 def keep_logs(stack: Stack, seed: int) -> None:

@@ -36,7 +36,9 @@ REPEATED = """
 SELECT decision_key, revision, state, count() AS copies FROM decision_facts
 WHERE tenant = 'default' AND startsWith(decision_key, {prefix:String}) GROUP BY decision_key, revision, state HAVING copies > 1
 """
-LOOK_AGAIN_S, PROOF_S = 0.25, 60.0
+MEASURES = "SELECT DISTINCT measure FROM quality WHERE tenant = 'default' AND samples > 0"
+SAID = {"accuracy", "escalation_rate", "override_rate", "time_to_human", "resolution_ms"}
+LOOK_AGAIN_S, PROOF_S, TOLD_S = 0.25, 60.0, 60.0
 
 
 def settle(check: Callable[[], list[str]], seconds: float) -> list[str]:
@@ -78,11 +80,20 @@ def facts(client: Client, prefix: str, load: Load) -> list[str]:
 
 def reconciled(client: Client) -> list[str]:
     """The streams' facts and alerts of all seeds so far are what SQL makes of the raw events."""
-    wrong: list[str] = []
-    for name, what in (("reconciliation", "facts"), ("alert_reconciliation", "alerts")):
-        differing = questions.ask(client, questions.find(name, questions.load())).rows
-        wrong += [f"{len(differing)} {what} are not what the raw events say, such as {differing[0]}"] if differing else []
-    return wrong
+    asked = (("reconciliation", "facts"), ("alert_reconciliation", "alerts"), ("quality_reconciliation", "words on quality"))
+    return [wrong for name, what in asked for wrong in _differing(client, name, what)]
+
+
+def told(client: Client) -> list[str]:
+    """What was told of the quality of all seeds is exactly what the raw events say, to the last one."""
+    measures = {str(measure) for (measure,) in client.query(MEASURES).result_rows}
+    missing = [f"nothing was told of {', '.join(sorted(SAID - measures))}"] if SAID - measures else []
+    return missing + _differing(client, "quality_reconciliation", "words on quality", strict="1")
+
+
+def _differing(client: Client, name: str, what: str, **given: str) -> list[str]:
+    differing = questions.ask(client, questions.find(name, questions.load()), given).rows
+    return [f"{len(differing)} {what} are not what the raw events say, such as {differing[0]}"] if differing else []
 
 
 def repeated(client: Client, prefix: str) -> list[str]:

@@ -61,6 +61,14 @@ class Runner(Struct):
         self._check(verdict, made)
         return verdict
 
+    def told(self) -> list[str]:
+        """After the last seed: what is wrong with what was told of quality once all has been told."""
+        client = connect(self.stack.settings)
+        try:
+            return checks.settle(lambda: checks.told(client), checks.TOLD_S)
+        finally:
+            client.close()
+
     def _hurt(self, seed: int, made: load.Load, records: list[poison.Record], faults: list[chaos.Fault]) -> list[str]:
         """Returns when everything is acknowledged and the last fault is over."""
         poisoner = poison.Poisoner(self.stack, seed, records, self.load_s)

@@ -1,4 +1,4 @@
-"""A slice of `make faults`: eight seeds, and the store away for a minute."""
+"""A slice of `make faults`: eight seeds, what they come to, and the store away for a minute."""
 
 import pytest
 
@@ -21,6 +21,10 @@ def runner(stack: Stack) -> Runner:
 def test_nothing_is_lost_doubled_or_wrong(runner: Runner, seed: int) -> None:
     verdict = runner.run(seed)
     assert not verdict.wrong, f"{verdict}\nfaults: {verdict.faults}\nagain: python -m tests.faults --only {seed}"
+
+
+def test_quality_is_told_to_the_last_event(runner: Runner) -> None:
+    assert not runner.told()
 
 
 @pytest.mark.timeout(400)
