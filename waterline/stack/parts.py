@@ -17,8 +17,8 @@ ANY = ("0.0.0.0", "::")
 @dataclass(frozen=True, slots=True)
 class Part:
     """`stage`: parts of one stage start together. `settings`: its addresses, the first of which is the one people use.
-    `advice`: what to do when it does not start. `nice`: see process.Child; what is computed can wait for what comes in, when that is a
-    flood (streams/standing.py)."""
+    `advice`: what to do when it does not start. `nice`: see process.Child; what is computed can wait for what comes in, when
+    that is a flood (streams/standing.py)."""
 
     name: str
     meaning: str
