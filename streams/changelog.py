@@ -60,10 +60,14 @@ class Changelog:
 
     def _offsets(self, partitions: Iterable[int], spec: OffsetSpec, isolation: IsolationLevel) -> dict[int, int]:
         asked = {TopicPartition(self.topic, partition): spec for partition in partitions}
-        futures = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=REQUEST_S)
+        admin = self._admin
+        futures = admin.list_offsets(asked, isolation_level=isolation, request_timeout=REQUEST_S)
         try:
             return {at.partition: future.result().offset for at, future in futures.items()}
         except KafkaException as failure:
+            # after a broker's restart librdkafka asks on with the old epoch of the leader; a new client learns the new one
+            if admin is self._admin:
+                self._admin = AdminClient(self._config)
             raise Unsettled(f"{self.topic}: {failure.args[0].str()}") from failure
 
     def read(self, partition: int, start: int, stop: int, take: Callable[[Block, int], None]) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.streams.arena import WAIT_S, Arena, until
+from waterline.schemas.clients import kafka_config
 from waterline.schemas.settings import Settings
 from waterline.schemas.topics import DEAD_LETTERS
 from waterline.stack import kafka, ports, topics
 from waterline.stack.process import Child
+from waterline.streams.changelog import Changelog, Unsettled
 
 
 @pytest.fixture
@@ -49,3 +51,21 @@ def test_a_killed_broker_costs_time_and_nothing_else(broker: tuple[kafka.Broker,
     arena.ready(worker)
     assert arena.wrongs() == {}
     arena.kill(worker)
+
+
+def test_a_changelog_is_read_on_after_its_leader_began_anew(broker: tuple[kafka.Broker, Child]) -> None:
+    """A client that goes on asking with the leader's old epoch is refused for as long as it lives."""
+    node, child = broker
+    changelog = Changelog(kafka_config(Settings(kafka=node.bootstrap)), DEAD_LETTERS.name)
+
+    def ends() -> dict[int, int]:
+        try:
+            return changelog.ends([0])
+        except Unsettled:
+            return {}
+
+    until(lambda: ends() == {0: 0}, lambda: "it does not begin")
+    child.kill()
+    child.start()
+    child.wait_until(node.answers, time.monotonic() + WAIT_S)
+    until(lambda: ends() == {0: 0}, lambda: "it does not go on", 15)
