@@ -39,7 +39,7 @@ def test_a_gateway_is_told_to_stop_when_the_budget_is_used_up(pipeline: Pipeline
     pipeline.send([call("b1", at, "finops", 5_000), call("b2", at, "others", 50_000)])
     pipeline.until(lambda: limits(pipeline, team="finops")["limits"])
     assert limits(pipeline, team="finops")["limits"][0]["spent"] == "0.040000000"
-    assert limits(pipeline, team="others") == {"verdict": "allow", "limits": []}
+    assert limits(pipeline, team="others") == {"verdict": "allow", "age_s": 0.0, "limits": []}
     pipeline.send([call("b3", at, "finops", 10_000)])
     pipeline.until(lambda: limits(pipeline, team="finops")["verdict"] == "deny")
     pipeline.until(lambda: pipeline.rows("SELECT 1 FROM budgets WHERE budget = 'team-daily' AND verdict = 'deny'"))
