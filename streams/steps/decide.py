@@ -4,8 +4,9 @@ Each line either is at home here or is handed on through `agent.moved`. An event
 names; without one it is work of a decision that is called as its business id, or a review, outcome or correction that waits
 until that id is linked; without both it is a decision of its own. Merging is `merging.py`'s part.
 
-One drain tells each decision that was touched once, as it is then. The revision counts its events, so it does not depend on
-where batches end. Closing changes no fact: a decision at rest leaves the memory, and a late event finds it on disk.
+A drain tells each decision that was touched, as it is then, and so does each mark of time before it is told: what comes
+after a mark was not known before it, however many marks a batch has. The revision counts a decision's events, so it does not
+depend on where batches end. Closing changes no fact: a decision at rest leaves the memory, and a late event finds it on disk.
 """
 
 from waterline.schemas.events import Clock, Event, Kind
@@ -79,7 +80,8 @@ class DecideFold:
             self.keep.close(replay, self.now[replay], 2 * len(frame.lines))
 
     def _tick(self, replay: bool) -> None:
-        self.tally.time(replay, self._seen)
+        if self.tally.time(replay, self._seen):
+            self._tell()
         self.now[replay] = max(self.now[replay], self._seen)
         self.keep.close(replay, self.now[replay], CLOSED_AT_ONCE)
         if not replay:
@@ -132,15 +134,18 @@ class DecideFold:
             self.merging.propose(decision, event.decision_id, received)
 
     def drain(self) -> Changes:
+        self._tell()
         changes = Changes(outs=self.outs.copy())
         self.outs.clear()
-        for decision in self.keep.touched.values():
-            tell(decision, changes.outs, self.tally)
-        self.tally.drain(changes.outs)
         self.keep.store(changes)
         self.links.store(changes)
         changes.cold.update(changes.puts)
         return changes
+
+    def _tell(self) -> None:
+        for decision in self.keep.touched.values():
+            tell(decision, self.outs, self.tally)
+        self.tally.drain(self.outs)
 
 
 def _routing(event: Event) -> bytes:

@@ -94,10 +94,13 @@ class Tally:
                 before, latest = self._spending.get(key, (0, 0))
                 self._spending[key] = before + nanos, max(latest, ts)
 
-    def time(self, replay: bool, now: int) -> None:
-        """All that this partition will hear from now on is, as far as it knows, later than `now`."""
-        if now - self._said[replay] >= (1 if replay else MARK_EVERY):
+    def time(self, replay: bool, now: int) -> bool:
+        """All that this partition will hear from now on is, as far as it knows, later than `now`. Whether there is a mark of it
+        to be told."""
+        due = now - self._said[replay] >= (1 if replay else MARK_EVERY)
+        if due:
             self._marks[replay] = self._said[replay] = now
+        return due
 
     def drain(self, outs: list[Out]) -> None:
         for (tenant, agent, *_), calls in self._calls.items():

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
@@ -33,11 +34,14 @@ START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 
 class Arena:
+    module = "bench.counting"
+    make_topics: Callable[[str], Any] = Topics
+
     def __init__(self, bootstrap: str, home: Path, partitions: int = PARTITIONS) -> None:
         self.bootstrap = bootstrap
         self.home = home
         self.partitions = partitions
-        self.topics = Topics(f"arena{uuid.uuid4().hex[:8]}")
+        self.topics = type(self).make_topics(f"arena{uuid.uuid4().hex[:8]}")
         self.counts: Counter[str] = Counter()
         self.totals: Counter[str] = Counter()
         self.workers: list[Child] = []
@@ -129,7 +133,7 @@ class Arena:
             "WATERLINE_STREAMS_BATCH_FRAMES": "10",
         } | {f"WATERLINE_{name.upper()}": value for name, value in environment.items()}
         log = self.home / f"worker-{len(self.workers)}.log"
-        worker = Child("streams", [sys.executable, "-m", "bench.counting", prefix or self.topics.prefix], log, mine)
+        worker = Child("streams", [sys.executable, "-m", self.module, prefix or self.topics.prefix], log, mine)
         self.workers.append(worker)
         self.ports.append(port)
         worker.start()
