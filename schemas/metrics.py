@@ -26,6 +26,7 @@ STREAMS: tuple[Metric, ...] = (
     Metric("streams_events_total", "counter", "lines applied", ("stage",)),
     Metric("streams_skipped_total", "counter", "records that came again after they were applied", ("stage",)),
     Metric("streams_buried_total", "counter", "lines and records buried", ("stage", "code")),
+    Metric("streams_left_out_total", "counter", "inputs that came too late to change what was said of a window", ("stage",)),
     Metric("streams_produced_total", "counter", "records produced in committed transactions", ("topic",)),
     Metric("streams_transactions_total", "counter", "transactions, by how they ended: committed, aborted", ("stage", "outcome")),
     Metric("streams_commit_seconds", "histogram", "from the first record of a transaction to its commit", ("stage",), _COMMIT_S),

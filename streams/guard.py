@@ -184,6 +184,7 @@ def merge(into: Changes, later: Changes) -> None:
     into.cold |= later.cold
     into.puts.update(later.puts)
     into.outs.extend(later.outs)
+    into.left_out += later.left_out
 
 
 def drain(fold: Fold, records: Sequence[Record], into: Changes) -> None:

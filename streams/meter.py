@@ -34,6 +34,7 @@ class Meter:
         self._commit_s = meters["streams_commit_seconds"].labels(stage)
         self._committed = meters["streams_transactions_total"].labels(stage, "committed")
         self.aborted = meters["streams_transactions_total"].labels(stage, "aborted")
+        self.left_out = meters["streams_left_out_total"].labels(stage)
         self.skipped = meters["streams_skipped_total"].labels(stage)
 
     def buried(self, code: ErrorCode) -> Any:

@@ -50,6 +50,7 @@ class Batch(Struct):
     cold: set[bytes] = field(default_factory=set)
     frames: int = 0
     lines: int = 0
+    left_out: int = 0
     begun: float = 0.0
 
 
@@ -219,7 +220,7 @@ class Partition:
             return
         stage, state = self.stage, self.state
         batch.facts = records(changes.outs, stage.partitions_of, state.sequence, self._producer)
-        batch.state, batch.cold = changes.puts, changes.cold
+        batch.state, batch.cold, batch.left_out = changes.puts, changes.cold, changes.left_out
         batch.state[PLACE] = self.state.place()
 
     def _take_off(self, batch: Batch) -> None:
@@ -240,6 +241,7 @@ class Partition:
             self._more.set()
         self._placed_at = time.monotonic()
         self.stage.meter.committed(batch.facts, self._placed_at - batch.begun)
+        self.stage.meter.left_out.inc(batch.left_out)
         self._acknowledge(batch)
         if failure:
             self.trouble = failure

@@ -52,6 +52,7 @@ class Thresholds:
         self.corrected: set[WindowKey] = set()
         self.news: dict[WindowKey, set[str]] = {}
         self.outs: list[Out] = []
+        self.left_out = 0
         self._marked = False
         self.rules = Rules("", ())
         self.wanted: Wanted | None = None
@@ -99,6 +100,8 @@ class Thresholds:
         self.gone.clear()
         changes.outs.extend(self.outs)
         self.outs.clear()
+        changes.left_out += self.left_out
+        self.left_out = 0
 
     # what comes in
 
@@ -118,6 +121,7 @@ class Thresholds:
                 continue
             key = WindowKey(series, length, start)
             cell = self.windows.open(key, watermark)
+            self.left_out += cell is None or cell.age is Age.SETTLED
             if cell is None:
                 continue
             if cell.age is not Age.OPEN:

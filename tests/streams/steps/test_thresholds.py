@@ -48,7 +48,7 @@ class Watched:
         self.disk = Disk()
         self.fold = self._fold()
         self.told: list[AlertTransition] = []
-        self.offset = 0
+        self.offset = self.left_out = 0
 
     def _fold(self) -> GroupsFold:
         return GroupsFold(0, self.sources, self.disk, Limits(window_lateness_s=10), self.book)
@@ -62,6 +62,7 @@ class Watched:
     def drain(self, restart: bool = False) -> None:
         changes = self.fold.drain()
         self.disk.write(changes)
+        self.left_out += changes.left_out
         outs = [out for out in changes.outs if out.topic is ALERT_TRANSITIONS]
         self.told += [msgspec.json.decode(out.value, type=AlertTransition) for out in outs]
         if restart:
@@ -280,6 +281,16 @@ def test_a_day_is_compared_with_the_mean_of_the_seven_before() -> None:
     told = watched.told[-1]
     assert (told.state, told.value, told.unit) == (FIRING, Decimal("19.5"), "USD")
     assert told.threshold == (Decimal("89.5") / 7 * Decimal("1.5")).quantize(Decimal("1e-9"))
+
+
+def test_what_comes_too_late_to_change_a_word_is_counted() -> None:
+    watched = Watched(ERRORS)
+    watched.take(watched.calls(0, 40, 1), watched.time(5), watched.calls(61, 40, 1), watched.time(64))
+    watched.take(watched.calls(1, 40, 40), watched.calls(2, 40), watched.time(66))
+    assert ([told.state for told in watched.told][:1], watched.left_out) == ([FIRING], 0)
+    told = len(watched.told)
+    watched.take(watched.calls(3, 400), watched.calls(62, 40))
+    assert (len(watched.told), watched.left_out) == (told, 1)
 
 
 def test_latency_is_compared_with_the_same_hour_of_the_last_days_else_with_the_last_day() -> None:
