@@ -136,6 +136,7 @@ class Canaries:
             self.touched.add(watch.key)
         self._due(plan, watch, until)
         watch.seen = until
+        self.touched.add(watch.key)
 
     def _due(self, plan: CanaryPlan, watch: Watch, until: int) -> None:
         """Judges a stage whose least time has passed since it was last judged, and by `until`."""

@@ -104,7 +104,7 @@ def costlier(candidate: Mean, control: Mean, times: float, side: float = 1.0) ->
     known = (n > 1) & (m > 1) & (error > 0) & (prior > 0)
     error, prior = np.where(known, error, 1.0), np.where(known, prior, 1.0)
     shrunk = prior / (error + prior)
-    said = log(2) + log_ndtr(gap * np.sqrt(shrunk / error)) + np.log1p(-shrunk) / 2 + gap**2 * shrunk / (2 * error)
+    said = log(2) + log_ndtr(gap * np.sqrt(shrunk / error)) + -np.log1p(prior / error) / 2 + gap**2 * shrunk / (2 * error)
     return np.asarray(np.where(known, said, 0.0))
 
 

@@ -30,7 +30,8 @@ def verdict(
 ) -> CanaryVerdict:
     """`stage` is the one that is told of, `decided` the place of the guardrail that did; `why` begins the reason."""
     run = canary.runs[stage]
-    told = judged(plan, run.candidate, run.control) if run.candidate.decisions or run.control.decisions else []
+    known = decided is not None or run.candidate.decisions or run.control.decisions
+    told = judged(plan, run.candidate, run.control) if known else []
     guardrail = None if decided is None else told[decided]
     words = why if guardrail is None or decided is None else f"{why}: {_words(plan, plan.limits[decided], guardrail)}"
     return CanaryVerdict(

@@ -85,11 +85,18 @@ class Drops:
                 self._label(rule, given)
 
     def _label(self, rule: Rule, given: GroupInput) -> None:
-        now, before = _right(given.now), _right(given.previous)
+        now, before = given.now, given.previous
+        if now is not None and before is not None and _place(now) == _place(before):
+            self._relabel(rule, given, now, _right(before), _right(now))
+            return
+        if before is not None:
+            self._relabel(rule, given, before, _right(before), None)
+        if now is not None:
+            self._relabel(rule, given, now, None, _right(now))
+
+    def _relabel(self, rule: Rule, given: GroupInput, standing: Standing, before: bool | None, now: bool | None) -> None:
         if now == before:
             return
-        standing = given.now or given.previous
-        assert standing is not None
         followed, accuracy = self._open(rule, given.tenant, standing)
         self.touched.add(followed.key)
         waiting = [one for one in followed.waiting if one[1] != given.decision_key]
@@ -176,6 +183,11 @@ def _group(followed: Followed) -> dict[str, str]:
     return group | {"clock": Clock.REPLAY.value} if followed.replay else group
 
 
+def _place(standing: Standing) -> tuple[str, str, bool, int]:
+    """Where a label counts."""
+    return standing.contribution.agent, standing.contribution.task, standing.replay, standing.at // HOUR
+
+
 def _right(standing: Standing | None) -> bool | None:
     return None if standing is None else RIGHT.get(standing.contribution.outcome)
 
@@ -205,7 +217,7 @@ def _transition(
         value=drop,
         threshold=rule.above,
         clear=(rule.above * Decimal("0.9")).normalize(),
-        samples=judgement.mean_labels + judgement.trailing_labels,
+        samples=max(0, judgement.mean_labels + judgement.trailing_labels),
         samples_needed=judgement.needed,
         window_from=instant(since),
         window_to=instant(at),

@@ -30,8 +30,9 @@ KINDS: tuple[Kind, ...] = (
 KIND_BITS = 31
 FAILED, RETRIED, OVERTURNED, ESCALATED, RESOLVED = 32, 64, 128, 256, 512
 NANO = Decimal("1e-9")
-MOST_DOLLARS = 10**9
-"""More than this for one leaf is no amount of money but a broken number."""
+MOST_DOLLARS = 10**6
+"""More than this for one leaf is no amount of money but a broken number. Thousands of them still add up to what state can hold,
+which is 2^63 nano-dollars."""
 
 
 class Leaf(Struct, array_like=True, gc=False):

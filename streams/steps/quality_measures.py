@@ -161,7 +161,7 @@ MEASURES: tuple[Measure, ...] = (
 def fill(fact: QualityFact, measure: Measure, figures: Figures) -> None:
     """Says `figures` in `fact`."""
     samples, *told = figures
-    fact.samples = samples
+    fact.samples = samples = max(samples, 0)
     if measure.unit is Unit.RATIO:
         say_rate(fact, Rate(told[0], samples))
         if measure.banded:
@@ -174,6 +174,9 @@ def fill(fact: QualityFact, measure: Measure, figures: Figures) -> None:
 
 
 def say_rate(fact: QualityFact, rate: Rate) -> None:
+    """What is taken back of a day that was let go leaves less than nothing there; nothing is what is known of it then."""
+    whole = max(rate.whole, 0)
+    rate = Rate(min(max(rate.part, 0), whole), whole)
     fact.samples, fact.part, fact.value = rate.whole, rate.part, rate.value
     if (interval := rate.interval) is not None:
         fact.low, fact.high = interval.low, interval.high

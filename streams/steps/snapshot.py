@@ -12,6 +12,8 @@ from waterline.streams.steps.moment import NEVER, day_of, instant
 _NOTHING = (None, "")
 MOST_TOKENS, MOST_MS = 2**53, 1e13
 """What the fields of a fact can hold; only made-up numbers come near."""
+MOST_COUNTED = 10**12
+"""Tokens of one decision that its groups take at their word: millions of these still add up to what state can hold."""
 
 
 def snapshot(decision: Decision) -> DecisionFact:
@@ -99,7 +101,7 @@ def standing(decision: Decision) -> Standing | None:
         at=decision.began,
         replay=life.replay,
         unpriced=ledger.unpriced,
-        tokens=min(ledger.input + ledger.cache_read + ledger.cache_write + ledger.output, MOST_TOKENS),
+        tokens=min(ledger.input + ledger.cache_read + ledger.cache_write + ledger.output, MOST_COUNTED),
         judged="review_verdict" in last,
         artifact=(first.get("artifact_id") or first.get("agent_version") or _NOTHING)[1],
         stage=first.get("stage", _NOTHING)[1],

@@ -51,7 +51,7 @@ def _spend(decision: Decision, entry: Entry, tally: Tally, taken_back: bool = Fa
     assert leaf is not None
     cost = leaf.cost if leaf.state == PRICED and not taken_back else 0
     if cost != leaf.spent:
-        tally.spend(decision.tenant, leaf, entry.ts, cost - leaf.spent, decision.life.replay)
+        tally.spend(decision.tenant, leaf, entry.start, cost - leaf.spent, decision.life.replay)
         leaf.spent = cost
 
 

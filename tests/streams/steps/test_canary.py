@@ -314,3 +314,15 @@ def test_built_in_plans_are_those_that_are_written_about() -> None:
     assert [(stage.share, stage.hold_s // 3600) for stage in BUILT_IN["careful"]] == [(0.05, 0), (0.25, 48), (0.5, 72), (1, 0)]
     assert [stage.share for stage in BUILT_IN["fast"]] == [0.01, 0.1, 0.5, 1]
     assert Stage(0.5).hold_s == 0
+
+
+def test_a_stage_without_traffic_is_held_until_there_is_some() -> None:
+    cost = Limit(Guard.COST, Form.TIMES, 3.0)
+    trial = Trial(planned(agent="a", stages=(Stage(0.5), Stage(0.5, 3600), Stage(1.0)), at_least=20, limits=(cost,)))
+    trial.begin()
+    trial.run(3, 0.5, like(), like())
+    for hour in range(1, 4):
+        trial.take([mark(BEGIN + 3 * MINUTE + hour * 60 * MINUTE)])
+    last = trial.told[-1]
+    assert (last.stage, last.verdict, last.guardrail) == (1, HOLD, "cost")
+    assert last.guardrails[0].candidate_samples == 0

@@ -146,3 +146,10 @@ def test_costs_hold_their_level_where_samples_are_as_many_as_is_asked(share: flo
     value = np.where(enough, costlier(ours, theirs, 1.0, side), -np.inf)
     assert enough[:, -1].mean() > 0.8
     assert (value.max(axis=1) >= log(20)).sum() <= 14, "at most 7.5, but for chance and the approximation"
+
+
+def test_costs_that_are_nearly_equal_are_told_apart() -> None:
+    for count in (100, 10_000, 1_000_000):
+        same, dearer = Mean(count, 0.01, 1e-18), Mean(count, 0.03, 1e-18)
+        assert float(costlier(dearer, same, 1.5)) > 100
+        assert float(costlier(same, same, 2.0, -1.0)) > 100

@@ -110,3 +110,21 @@ def test_a_label_that_changes_before_it_is_judged_counts_as_it_is_then() -> None
     (drops,) = (part for part in tasks.fold.parts if isinstance(part, Drops))
     ((followed, _),) = drops.followed.values()
     assert followed.waiting == [(first.now.at, first.decision_key, False)]
+
+
+def test_a_label_moves_with_its_decision_when_the_task_becomes_known() -> None:
+    tasks = Tasks(SEED, A_DAY)
+    first = tasks._label(0, True)
+    assert first.now is not None
+    known = Standing(msgspec.structs.replace(first.now.contribution, task="known"), first.now.at, True)
+    none = Standing(msgspec.structs.replace(known.contribution, outcome=Outcome.UNKNOWN), first.now.at, True)
+    mark = GroupInput(mark=Mark(0, True, (tasks.day + 1) * DAY))
+    for given in (first, mark, msgspec.structs.replace(first, now=known, previous=first.now), mark):
+        tasks.fold.apply(Position(GROUP_INPUTS.name, 0, 0), Frame([Line(0, b"", given)], [], T0))
+    (drops,) = (part for part in tasks.fold.parts if isinstance(part, Drops))
+    counted = {followed.task: sum(map(sum, accuracy.state().hours.values())) for followed, accuracy in drops.followed.values()}
+    gone = msgspec.structs.replace(first, now=none, previous=known)
+    tasks.fold.apply(Position(GROUP_INPUTS.name, 0, 0), Frame([Line(0, b"", gone)], [], T0))
+    assert {followed.task: [one[1] for one in followed.waiting] for followed, _ in drops.followed.values()}["known"] == []
+    assert counted["t"] == 0
+    assert all(min(one, default=0) >= 0 for _, accuracy in drops.followed.values() for one in accuracy.state().hours.values())
