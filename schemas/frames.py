@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from waterline.schemas.errors import ErrorCode
 from waterline.schemas.events import EARLIEST, FIELDS, LATEST, SCHEMA_VERSION, Event
-from waterline.schemas.identity import record_event_id
+from waterline.schemas.identity import SEPARATOR, record_event_id
 from waterline.schemas.moved import Moved
 
 H_SCHEMA, H_COUNT, H_TENANT = "wl-schema", "wl-count", "wl-tenant"
@@ -31,6 +31,8 @@ OLDEST_RECEIPT = timedelta(days=31)
 CLOCKS_DIFFER = timedelta(hours=1)
 ZERO = Decimal(0)
 LATEST_MS = int(LATEST.timestamp() * 1000) - 1
+CONTROL = b"\\u001"
+"""How U+001F begins in JSON, among others: few lines hold any of them."""
 
 _decode = msgspec.json.Decoder(Event).decode
 _decode_moved = msgspec.json.Decoder(Moved).decode
@@ -180,7 +182,16 @@ def parse_event(raw: bytes) -> Event:
     for name, amount in (("reported_cost", event.reported_cost), ("tool_cost", event.tool_cost)):
         if amount is not None and not _is_money(amount):
             raise msgspec.ValidationError(f"Expected a finite amount with at most 9 digits after the point - at `$.{name}`")
+    if name := _parted(event, raw):
+        raise msgspec.ValidationError(f"Expected text without U+001F, which parts names in keys - at `$.{name}`")
     return event
+
+
+def _parted(event: Event, raw: bytes) -> str:
+    """The first field whose text would be two in a key; empty where none is."""
+    if CONTROL not in raw:
+        return ""
+    return next((name for name in FIELDS if isinstance(text := getattr(event, name), str) and SEPARATOR in text), "")
 
 
 def _read_origin(frame: Frame, head: Mapping[str, bytes]) -> None:
@@ -210,6 +221,7 @@ def _read_line(index: int, raw: bytes, tenant: str, received: datetime, occurren
         event = _decode(raw)
         received_at = event.received_at
         known = EARLIEST <= event.ts < LATEST and (received_at is None or EARLIEST <= received_at < LATEST)
+        known = known and not _parted(event, raw)
         if event.reported_cost is not None or event.tool_cost is not None:
             known = known and _is_money(event.reported_cost or ZERO) and _is_money(event.tool_cost or ZERO)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -280,7 +292,10 @@ def _read_tick(frame: Frame, value: bytes | None) -> None:
     frame.tick = True
     try:
         told: Any = orjson.loads(value or b"")
-        frame.time = datetime.fromisoformat(told["now"]).astimezone(UTC)
+        now = datetime.fromisoformat(told["now"]).astimezone(UTC)
+        if not EARLIEST <= now < LATEST:
+            raise ValueError(f"{now} is no time of an event")
+        frame.time = now
         frame.replay_tick = told.get("clock") == "replay"
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         frame.bad.append(BadLine(-1, value or b"", ErrorCode.INVALID_FRAME, f"the tick tells no time: {error}"))

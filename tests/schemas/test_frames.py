@@ -12,6 +12,8 @@ from waterline.schemas.errors import ErrorCode
 from waterline.schemas.events import Event, Kind
 from waterline.schemas.facts import QualityFact
 from waterline.schemas.frames import (
+    H_TYPE,
+    TICK,
     encode_event,
     encode_frame,
     encode_tick,
@@ -133,3 +135,19 @@ def test_facts_pass_through_as_they_came() -> None:
     frame = parse_facts(msgspec.json.Decoder(QualityFact).decode, raw + b"\n{}", None, NOW_MS)
     assert [(line.raw, line.event) for line in frame.lines] == [(raw, fact)]
     assert frame.bad[0].code is ErrorCode.INVALID_EVENT
+
+
+@pytest.mark.parametrize("name", ["agent", "task", "decision_key"])
+def test_a_name_that_would_be_two_in_a_key_is_refused(name: str) -> None:
+    event = {"tenant": "acme", "ts": "2026-01-05T09:00:00Z", "kind": "step", "attributes": {"a": "\x1f \x1b"}}
+    good = parse_frame(orjson.dumps(event), [], 0)
+    assert (len(good.lines), good.lines[0].event.attributes) == (1, {"a": "\x1f \x1b"})
+    (bad,) = parse_frame(orjson.dumps(event | {name: "a\x1fb"}), [], 0).bad
+    assert "U+001F" in bad.reason
+    assert name in bad.reason
+
+
+@pytest.mark.parametrize("now", ["0001-01-01T00:00:00+14:00", "9999-12-31T00:00:00Z", "never"])
+def test_a_tick_of_no_time_is_a_bad_line(now: str) -> None:
+    frame = parse_frame(orjson.dumps({"now": now}), [(H_TYPE, TICK)], 0)
+    assert frame.bad[0].code is ErrorCode.INVALID_FRAME
