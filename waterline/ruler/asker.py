@@ -64,15 +64,22 @@ def ask(client: Client, asked: Asked, span: Span, cluster: bool = False) -> list
 
 def _row(row: Mapping[str, Any], names: list[str]) -> Row:
     group = str(row.get("tenant") or ""), tuple((name, str(row[name] or "")) for name in names)
-    return Row(group, _number(row["value"]), int(row["samples"]), [str(one) for one in row.get("decisions") or ()][:EXAMPLES])
+    return Row(group, _number(row["value"]), _count(row["samples"]), [str(one) for one in row.get("decisions") or ()][:EXAMPLES])
+
+
+def _count(samples: Any) -> int:
+    try:
+        return max(0, int(samples))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Permanent(ErrorCode.INVALID_PARAMETER, f"samples is no count: {str(samples)[:80]!r}") from error
 
 
 def _number(value: Any) -> Decimal | None:
     try:
         number = None if value is None else Decimal(str(value))
+        return number.quantize(NANO, ROUND_HALF_EVEN) if number is not None and number.is_finite() else None
     except InvalidOperation as error:
-        raise Permanent(ErrorCode.INVALID_PARAMETER, f"value is no number: {str(value)[:80]!r}") from error
-    return number.quantize(NANO, ROUND_HALF_EVEN) if number is not None and number.is_finite() else None
+        raise Permanent(ErrorCode.INVALID_PARAMETER, f"value is no number, or too large a one: {str(value)[:80]!r}") from error
 
 
 def values_of(asked: Asked, span: Span) -> dict[str, str]:

@@ -3,8 +3,12 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.waterline.ruler.world import World, at, calls, canaries, indexed, only, searched
+from waterline.ruler import asker
 from waterline.schemas.alerts import AlertState
+from waterline.schemas.errors import Permanent
 from waterline.schemas.events import Clock
 
 PENDING, FIRING, RESOLVED = AlertState.PENDING, AlertState.FIRING, AlertState.RESOLVED
@@ -150,3 +154,15 @@ def test_a_rule_that_is_gone_resolves_its_alerts_and_goes_on_counting(world: Wor
     assert "is watched no more" in resolved.summary
     world.pass_to(world.ruler(only(FRESH)), 7)
     assert [(one.state, one.transition) for one in world.told()] == [(FIRING, 1), (RESOLVED, 2), (FIRING, 3)]
+
+
+@pytest.mark.parametrize(
+    "told", [{"samples": None}, {"samples": float("nan")}, {"value": 2**64 - 1}, {"value": 1e20}, {"value": "many"}]
+)
+def test_an_answer_that_is_no_number_says_so(told: dict[str, object]) -> None:
+    with pytest.raises(Permanent, match=r"samples is no count|value is no number"):
+        asker._row({"value": 1.0, "samples": 3} | told, [])
+
+
+def test_less_than_no_samples_are_none() -> None:
+    assert asker._row({"value": 1.0, "samples": -3}, []).samples == 0
