@@ -70,7 +70,7 @@ def text(value: Any) -> str:
             return "/".join(map(text, value))
         case list():
             return ", ".join(map(text, value))
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in str(value))
+    return "".join(one if one.isprintable() else " " if one == "\n" else repr(one)[1:-1] for one in str(value))
 
 
 def console() -> Console:

@@ -1,7 +1,7 @@
 -- Who was told of which alert, and what came back?
 -- number: 10a
 -- param tenant: String = default
---     whose alerts
+--     whose alerts, beside those of the installation itself
 -- param rule: String =
 --     only alerts of this rule; empty = all
 -- param channel: String =
@@ -35,7 +35,7 @@ FROM
 (
     SELECT *
     FROM alert_deliveries
-    WHERE tenant = {tenant:String}
+    WHERE tenant IN ({tenant:String}, '')
     ORDER BY kafka_partition, kafka_offset DESC, frame_index DESC
     LIMIT 1 BY alert_id, transition, channel
 ) AS receipts
@@ -43,7 +43,7 @@ LEFT JOIN
 (
     SELECT alert_id, transition, `group`, state, at, clock
     FROM alert_transitions
-    WHERE tenant = {tenant:String}
+    WHERE tenant IN ({tenant:String}, '')
     ORDER BY kafka_partition, kafka_offset, frame_index
     LIMIT 1 BY alert_id, transition
 ) AS transitions

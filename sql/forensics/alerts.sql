@@ -1,7 +1,7 @@
 -- Which alerts changed, and on what evidence?
 -- number: 10
 -- param tenant: String = default
---     whose alerts
+--     whose alerts, beside those of the installation itself
 -- param rule: String =
 --     only alerts of this rule; empty = all
 -- param agent: String =
@@ -25,7 +25,7 @@ WITH
         (
             SELECT alert_id, transition, channel, state
             FROM alert_deliveries
-            WHERE tenant = {tenant:String}
+            WHERE tenant IN ({tenant:String}, '')
             ORDER BY kafka_partition, kafka_offset DESC, frame_index DESC
             LIMIT 1 BY alert_id, transition, channel
         )
@@ -61,7 +61,7 @@ FROM
 (
     SELECT *
     FROM alert_transitions
-    WHERE tenant = {tenant:String}
+    WHERE tenant IN ({tenant:String}, '')
     ORDER BY kafka_partition, kafka_offset, frame_index
     LIMIT 1 BY alert_id, transition
 ) AS transitions

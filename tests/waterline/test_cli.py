@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from waterline.schemas.settings import Settings
-from waterline.stack import checkup, state
+from waterline.stack import addresses, checkup, state
 from waterline.stack import jars as lists
-from waterline.stack.parts import NAMES
+from waterline.stack.parts import NAMES, PARTS
 
 
 def waterline(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -59,7 +59,8 @@ def test_problems_are_named_with_what_to_do(tmp_path: Path) -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        settings = Settings(data_dir=tmp_path, sink_metrics_port=taken, free_space_mark=2**60, cache_dir=tmp_path / "cache")
+        settings = Settings(data_dir=tmp_path, free_space_mark=2**60, cache_dir=tmp_path / "cache")
+        settings = addresses.settle(settings, PARTS, free=True)[0].model_copy(update={"sink_metrics_port": taken})
         (listed, *_) = lists.read_list()
         damaged = tmp_path / "cache" / "maven" / listed.path
         damaged.parent.mkdir(parents=True)

@@ -97,7 +97,7 @@ def acknowledge(
 
 
 def receive(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free")] = 9468,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free")] = 9470,
     secret: Annotated[str, typer.Option(metavar="env:NAME", help="the variable with the secret of signatures")] = "",
 ) -> None:
     """Print what channels send here, until Ctrl-C: /slack, /api/ (Slack's bot), /v2/enqueue (PagerDuty), else a webhook."""
@@ -107,7 +107,8 @@ def receive(
     try:
         receiver = Receiver(port, secret=os.environ[variable] if secret else "", heard=_heard)
     except OSError as error:
-        raise Permanent(ErrorCode.INVALID_PARAMETER, f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from error
+        why = f"cannot listen on 127.0.0.1:{port}: {error.strerror}; --port 0 takes one that is free"
+        raise Permanent(ErrorCode.INVALID_PARAMETER, why) from error
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from waterline.schemas.settings import Settings
 from waterline.stack import ports
@@ -44,12 +45,14 @@ def settle(settings: Settings, parts: Iterable[Part], *, free: bool = False) -> 
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The WATERLINE_* variables that make a child's settings equal to these, and nothing for a setting at its default."""
+    """The WATERLINE_* variables that make a child's settings equal to these, wherever it runs, and nothing for a setting at its
+    default."""
     defaults = Settings.model_construct()
     changed = {
         name: getattr(settings, name) for name in Settings.model_fields if getattr(settings, name) != getattr(defaults, name)
     }
-    return {f"WATERLINE_{name.upper()}": str(value) for name, value in changed.items()}
+    files = {name: Path(value).absolute() for name, value in changed.items() if name.endswith("_file")}
+    return {f"WATERLINE_{name.upper()}": str(value) for name, value in (changed | files).items()}
 
 
 def inherited(own: Mapping[str, str]) -> dict[str, str]:
