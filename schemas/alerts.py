@@ -63,7 +63,7 @@ class AlertTransition(Struct, kw_only=True, omit_defaults=True):
     window_from: Instant | None = None
     window_to: Annotated[Instant | None, Meta(description="exclusive")] = None
     completeness: Annotated[float, Meta(ge=0, le=1, description="the share of the window that is known to be in")] = 1
-    provisional: Annotated[bool, Meta(description="said before the window was over; a last word follows")] = False
+    provisional: Annotated[bool, Meta(description="said before the window was over; another last word would follow")] = False
     late: Annotated[bool, Meta(description="events that came after the window was over changed what was said")] = False
     decisions: Annotated[list[str], Meta(max_length=5, description="decision keys of examples")] = field(default_factory=list)
     sql: Annotated[str, Meta(description="a statement that returns the events behind the value")] = ""

@@ -56,9 +56,8 @@ class RulesFeed:
 
     def take(self, news: Rules | None) -> None:
         if news is not None:
-            self._log.info(
-                "rules taken", file=str(self.path), version=news.version, before=self.book.now.version, rules=len(news.rules)
-            )
+            count, before = len(news.rules) + len(news.apart) + len(news.asked), self.book.now.version
+            self._log.info("rules taken", file=str(self.path), version=news.version, before=before, rules=count)
             self.book.now = news
             self._reloads.labels("taken").inc()
 
