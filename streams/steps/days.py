@@ -62,7 +62,11 @@ class Day(Struct, array_like=True, tag="day"):
         return self.artifact, self.number
 
     def distribution(self, about: str) -> Counts:
-        return cast("Counts", self.names.get(about, {}) if about in NAMES else self.sketches.get(about, {}))
+        """What is taken back of an artifact that was forgotten meanwhile leaves less than nothing, and is left out."""
+        counts = cast("Counts", self.names.get(about, {}) if about in NAMES else self.sketches.get(about, {}))
+        if min(counts.values(), default=0) >= 0:
+            return counts
+        return {name: count for name, count in counts.items() if count > 0}
 
     def name(self, about: str, name: str, count: int) -> None:
         """Counts, or with a negative count takes back."""

@@ -121,6 +121,9 @@ class Drops:
         for key, (followed, accuracy) in self.followed.items():
             rule = self._rule(followed.rule)
             if followed.replay is replay and hour > followed.hour and rule is not None:
+                if accuracy.watch != (watch := watch_of(rule)):
+                    accuracy = Accuracy(watch, accuracy.state())
+                    self.followed[key] = followed, accuracy
                 self._judge(rule, followed, accuracy, hour)
                 self.touched.add(key)
 

@@ -13,7 +13,7 @@ from waterline.schemas.facts import Calls, Contribution, GroupInput, Mark, Stand
 from waterline.schemas.frames import Frame, Line
 from waterline.schemas.judgement import DriftFact, Shift
 from waterline.schemas.topics import DRIFT_FACTS, GROUP_INPUTS
-from waterline.streams.steps.days import CATEGORIES, OTHER, Day
+from waterline.streams.steps.days import CATEGORIES, OTHER, AgentKey, Day
 from waterline.streams.steps.distribution import of_categories
 from waterline.streams.steps.drifting import EVERY, Drifting
 from waterline.streams.steps.fold import Position
@@ -239,3 +239,10 @@ def test_live_and_replay_are_apart() -> None:
     ]
     world.hear([*live, *a_day(BEGIN, "v2", OTHERS, 10), mark((BEGIN + 1) * DAY)])
     assert {(fact.artifact, fact.baseline) for fact in world.told} == {("v2", "")}
+
+
+def test_what_was_taken_back_of_a_forgotten_artifact_is_left_out() -> None:
+    counts = Day(AgentKey(TENANT, "a", False), "v1", 1, {}, {}, {})
+    counts.name("tools", "search", -4)
+    counts.name("tools", "book", 2)
+    assert counts.distribution("tools") == {"book": 2}

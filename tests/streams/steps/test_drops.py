@@ -18,7 +18,7 @@ from waterline.streams.steps.drops import Drops
 from waterline.streams.steps.fold import Position
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
-from waterline.streams.steps.moment import DAY, instant
+from waterline.streams.steps.moment import DAY, HOUR, instant
 from waterline.streams.steps.rules import Rule, RuleBook, Rules
 
 DROP = Rule(name="accuracy_drop", measure="accuracy_drop", window_s=86400, above=Decimal("0.03"), at_least=20)
@@ -128,3 +128,14 @@ def test_a_label_moves_with_its_decision_when_the_task_becomes_known() -> None:
     assert {followed.task: [one[1] for one in followed.waiting] for followed, _ in drops.followed.values()}["known"] == []
     assert counted["t"] == 0
     assert all(min(one, default=0) >= 0 for _, accuracy in drops.followed.values() for one in accuracy.state().hours.values())
+
+
+def test_a_rule_that_changes_is_held_to_at_once() -> None:
+    tasks = Tasks(SEED, A_DAY)
+    tasks.days(1, [True])
+    (drops,) = (part for part in tasks.fold.parts if isinstance(part, Drops))
+    changed = tuple(msgspec.structs.replace(rule, above=Decimal("0.2"), at_least=5) for rule in drops.book.now.apart)
+    drops.book.now = msgspec.structs.replace(drops.book.now, version="v2", apart=changed)
+    mark = GroupInput(mark=Mark(0, True, tasks.day * DAY + HOUR))
+    tasks.fold.apply(Position(GROUP_INPUTS.name, 0, 0), Frame([Line(0, b"", mark)], [], T0))
+    assert {(one.watch.points, one.watch.least) for _, one in drops.followed.values()} == {(0.2, 5)}
