@@ -1,7 +1,7 @@
 """A client may send what it likes as often as it likes: one event is one event."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bench.corpus import requests
 from tests.flow.conftest import Pipeline
@@ -17,31 +17,33 @@ def test_the_same_request_three_times_changes_no_answer(pipeline: Pipeline, now:
     pipeline.until(lambda: pipeline.rows("SELECT sum(events) AS n FROM decisions WHERE agent LIKE 'agent-%'")[0]["n"] == SPANS)
     sent = {row["event_id"]: row for row in pipeline.rows(f"SELECT event_id, decision_key, session_id FROM events WHERE {MINE}")}
     one = next(iter(sent.values()))
-    before = _answers(pipeline, one)
+    asked = datetime.now(UTC)
+    before = _answers(pipeline, one, asked)
     assert not _copies(pipeline, sent)
 
     for _ in range(2):
         assert pipeline.post("/v1/traces", body).status_code == 200
     pipeline.until(lambda: sum(_copies(pipeline, sent).values()) == 2 * SPANS)
 
-    assert _answers(pipeline, one) == before
+    assert _answers(pipeline, one, asked) == before
     assert _copies(pipeline, sent) == dict.fromkeys(sent, 2), "question 8a shows each event's two copies as copies"
     for question in ("late_copies", "unequal_ranges"):
         assert pipeline.ask(question) == []
     pipeline.waterline("verify", "completeness", "--wait", "30")
 
 
-def _answers(pipeline: Pipeline, one: dict[str, str]) -> dict[str, str]:
+def _answers(pipeline: Pipeline, one: dict[str, str], at: datetime) -> dict[str, str]:
     """Of every question but those about copies and completeness (number 8) and about what alerts tell as time goes on, at a
     fixed time where it asks for one."""
     given: dict[str, dict[str, object]] = {
         "agent_activity": {"agent": "agent-1", "since": "today", "until": "now"},
         "action_trail": {"action": one["event_id"]},
         "decision_calls": {"decision": one["decision_key"]},
+        "sessions": {"at": at.isoformat()},
     }
     listed = json.loads(pipeline.waterline("questions", "--json"))
     questions = [q for q in listed if not q["number"].startswith("8") and q["name"] not in ("alerts", "alert_deliveries")]
-    assert {question["name"] for question in questions if question["required"]} == given.keys()
+    assert {question["name"] for question in questions if question["required"]} == given.keys() - {"sessions"}
     answers = {q["name"]: json.dumps(pipeline.ask(q["name"], **given.get(q["name"], {})), sort_keys=True) for q in questions}
     return answers | {"one": json.dumps(pipeline.ask("decision_cost", decision=one["decision_key"]))}
 

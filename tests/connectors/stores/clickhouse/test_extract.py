@@ -26,7 +26,7 @@ from waterline.schemas.topics import AGENT_EVENTS
 FORM = form_of(AGENT_EVENTS)
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
-texts = st.text(max_size=12).filter(lambda text: text.isprintable() or "\n" not in text)
+texts = st.text(max_size=12).filter(lambda text: text.isprintable() or not {"\n", "\x1f"} & set(text))
 names = st.one_of(st.just(""), texts, st.sampled_from(["gpt", "\u0000", "\\", '"', "\u2028", "\U0001f600", "\u00e4" * 40]))
 counts = st.one_of(st.just(0), st.integers(0, 2**53))
 numbers = st.floats(allow_nan=False, allow_infinity=False)
