@@ -9,13 +9,16 @@ after a mark was not known before it, however many marks a batch has. The revisi
 depend on where batches end. Closing changes no fact: a decision at rest leaves the memory, and a late event finds it on disk.
 """
 
+import msgspec
+
 from waterline.schemas.events import Clock, Event, Kind
 from waterline.schemas.frames import Frame, Line, frame_headers
 from waterline.schemas.identity import partition_of, routing_key
 from waterline.schemas.topics import AGENT_MOVED
 from waterline.streams.steps.decision import Decision
+from waterline.streams.steps.entry import encode
 from waterline.streams.steps.fold import Changes, Cold, Out, Position
-from waterline.streams.steps.keep import Keep
+from waterline.streams.steps.keep import SAID, Keep
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.links import Links, unlinked
 from waterline.streams.steps.merging import Merging
@@ -29,6 +32,7 @@ WAITING_KINDS = frozenset({Kind.REVIEW, Kind.OUTCOME, Kind.CORRECTION})
 APART = frozenset({Kind.DEPLOYMENT, Kind.POLICY, Kind.SESSION})
 """What makes no decision of its own."""
 CLOSED_AT_ONCE = 1000
+_decode_said = msgspec.msgpack.Decoder(list[int]).decode
 
 
 class DecideFold:
@@ -44,6 +48,7 @@ class DecideFold:
         self.tally = Tally(partition, partitions, limits.required_fields)
         self.merging = Merging(self.keep, self.links, self.outs, self.tally, self._take, self.is_here)
         self.now = [0, 0]
+        self._time_known = self._time_told = False
         self._seen = 0
 
     def __len__(self) -> int:
@@ -80,8 +85,13 @@ class DecideFold:
             self.keep.close(replay, self.now[replay], 2 * len(frame.lines))
 
     def _tick(self, replay: bool) -> None:
+        if not self._time_known:
+            self._time_known = True
+            if (stored := self.keep.cold.get(SAID)) is not None:
+                self.tally.said = _decode_said(stored)
         if self.tally.time(replay, self._seen):
             self._tell()
+            self._time_told = True
         self.now[replay] = max(self.now[replay], self._seen)
         self.keep.close(replay, self.now[replay], CLOSED_AT_ONCE)
         if not replay:
@@ -137,6 +147,9 @@ class DecideFold:
         self._tell()
         changes = Changes(outs=self.outs.copy())
         self.outs.clear()
+        if self._time_told:
+            changes.puts[SAID] = encode(self.tally.said)
+            self._time_told = False
         self.keep.store(changes)
         self.links.store(changes)
         changes.cold.update(changes.puts)

@@ -23,6 +23,8 @@ from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import DAY, SECOND
 
 HEAD, CHUNKS, LINK, PARKED, EVENT, EXPIRY, WAITING = b"d", b"e", b"l", b"p", b"w", b"x", b"q"
+SAID = b"t"
+"""what time was told last, so that a restart tells it no sooner"""
 MARK = b"1"
 SWEPT_AT_ONCE = 500
 _decode_life = msgspec.msgpack.Decoder(Life).decode

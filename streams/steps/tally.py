@@ -43,7 +43,7 @@ class Tally:
         self._calls: dict[_Key, Calls] = {}
         self._spending: dict[tuple[str, Scope, str, int, bool], tuple[int, int]] = {}
         self._marks: dict[bool, int] = {}
-        self._said = [0, 0]
+        self.said = [0, 0]
         self._everywhere = one_key_of_each(partitions)
 
     def add(self, event: Event, end: int, decision_key: str) -> None:
@@ -97,9 +97,9 @@ class Tally:
     def time(self, replay: bool, now: int) -> bool:
         """All that this partition will hear from now on is, as far as it knows, later than `now`. Whether there is a mark of it
         to be told."""
-        due = now - self._said[replay] >= (1 if replay else MARK_EVERY)
+        due = now - self.said[replay] >= (1 if replay else MARK_EVERY)
         if due:
-            self._marks[replay] = self._said[replay] = now
+            self._marks[replay] = self.said[replay] = now
         return due
 
     def drain(self, outs: list[Out]) -> None:

@@ -7,6 +7,7 @@ from bench.corpus import requests
 from tests.flow.conftest import Pipeline
 
 SPANS = 20
+IN_TIME = ("alerts", "alert_deliveries", "drift", "quality")
 MINE = "source = 'otlp' AND agent LIKE 'agent-%'"
 
 
@@ -33,8 +34,8 @@ def test_the_same_request_three_times_changes_no_answer(pipeline: Pipeline, now:
 
 
 def _answers(pipeline: Pipeline, one: dict[str, str], at: datetime) -> dict[str, str]:
-    """Of every question but those about copies and completeness (number 8) and about what alerts tell as time goes on, at a
-    fixed time where it asks for one."""
+    """Of every question but those about copies and completeness (number 8) and about what is told as time goes on, whoever sends
+    what (of these the reconciliations say whether they are right), at a fixed time where it asks for one."""
     given: dict[str, dict[str, object]] = {
         "agent_activity": {"agent": "agent-1", "since": "today", "until": "now"},
         "action_trail": {"action": one["event_id"]},
@@ -42,7 +43,7 @@ def _answers(pipeline: Pipeline, one: dict[str, str], at: datetime) -> dict[str,
         "sessions": {"at": at.isoformat()},
     }
     listed = json.loads(pipeline.waterline("questions", "--json"))
-    questions = [q for q in listed if not q["number"].startswith("8") and q["name"] not in ("alerts", "alert_deliveries")]
+    questions = [q for q in listed if not q["number"].startswith("8") and q["name"] not in IN_TIME]
     assert {question["name"] for question in questions if question["required"]} == given.keys() - {"sessions"}
     answers = {q["name"]: json.dumps(pipeline.ask(q["name"], **given.get(q["name"], {})), sort_keys=True) for q in questions}
     return answers | {"one": json.dumps(pipeline.ask("decision_cost", decision=one["decision_key"]))}

@@ -99,5 +99,4 @@ def test_kills_neither_repeat_nor_forget_what_any_rule_says(scene: Scene) -> Non
     soon = {key(one) for one in (*told, *calm.told) if one.provisional}
     assert len(soon) < len(told) / 4
     assert {key(one): what(one) for one in told} == {key(one): what(one) for one in calm.told}
-    calmly = {key(one): plain(one, soon) for one in calm.told}
-    assert sum(plain(one, soon) != calmly[key(one)] for one in told) <= len(told) / 50, "a restart may look a mark earlier"
+    assert {key(one): plain(one, soon) for one in told} == {key(one): plain(one, soon) for one in calm.told}

@@ -10,8 +10,8 @@ from msgspec import Struct, field
 from waterline.connectors.sources.collector.dialects.plan import Plans
 from waterline.connectors.sources.collector.quota import Quota
 from waterline.schemas.errors import ErrorCode, Permanent
-from waterline.schemas.frames import LINE_LIMIT
-from waterline.schemas.identity import partition_of, record_event_id, routing_key
+from waterline.schemas.frames import CONTROL, LINE_LIMIT
+from waterline.schemas.identity import SEPARATOR, partition_of, record_event_id, routing_key
 
 END = 7_258_118_400
 """Seconds from 1970 to 2200: no event is later."""
@@ -70,10 +70,13 @@ class Intake(Struct):
         return record_event_id(self.door.tenant, canonical, occurrence)
 
     def add(self, event: dict[str, Any], bodies: dict[str, Any]) -> None:
-        """Take an event, complete but for its payloads."""
-        event_id = event["event_id"]
+        """Take an event, complete but for its payloads. What parts names in keys is a space in them."""
+        event_id = event["event_id"] = event["event_id"].replace(SEPARATOR, " ")
         payloads = self._payloads(event, bodies) if bodies else ()
         line = orjson.dumps(event)
+        if CONTROL in line:
+            event |= {name: text.replace(SEPARATOR, " ") for name, text in event.items() if isinstance(text, str)}
+            line = orjson.dumps(event)
         if len(line) > self.line_limit:
             self.refuse(ErrorCode.TOO_LARGE, f"the event has {len(line)} bytes, the limit is {self.line_limit}")
             return

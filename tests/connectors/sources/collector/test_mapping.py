@@ -55,7 +55,7 @@ SPECIAL = [
     ),
     *("claude_code.api_request", "codex.sse_event", "x" * 2000),
 ]
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(["a\x1fb", "\x1f", "\x1e\\u001f"])
 SCALARS = st.one_of(
     st.sampled_from(SPECIAL),
     TEXT,
