@@ -1,7 +1,7 @@
 """A small day of two tenants, as rows: what the sink would have written for it. It lies in the recent past, for tables
 forget by age."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -30,6 +30,9 @@ from waterline.schemas.settings import Settings
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=3)
 DAY = NOON.date().isoformat()
 TRACE_A, TRACE_A2, TRACE_B = "a" * 32, "a2" * 16, "b" * 32
+Rows = list[dict[str, Any]]
+Ask = Callable[..., Rows]
+"""what questions answer, by their name: the fixture `ask`"""
 OPTIONS: dict[str, str | int] = {"date_time_input_format": "best_effort", "async_insert": 0}
 PARTITION = 3
 

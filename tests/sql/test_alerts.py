@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,31 +11,18 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from tests.sql.judged import HOUR, MINUTE, RECEIVED, Folded, again, event, recorded
-from tests.sql.seed import NOON, Store
-from waterline.connectors.stores.clickhouse import questions
-from waterline.connectors.stores.clickhouse.client import connect
-from waterline.connectors.stores.clickhouse.macros import Target
+from tests.sql.seed import NOON, Ask, Store
 from waterline.replay.recording import packaged_runs
 from waterline.schemas.alerts import AlertDelivery, AlertState, AlertTransition, DeliveryState
 from waterline.schemas.events import Clock, Event, Kind, Status, Verdict, read_required
-from waterline.schemas.settings import Settings
 from waterline.streams.steps.evidence import statement
 from waterline.streams.steps.moment import micros
 from waterline.streams.steps.rules import MEASURE
 from waterline.streams.steps.windows import Series
 
-Rows = list[dict[str, Any]]
-Ask = Callable[..., Rows]
 GIVEN = {"since": (NOON - 100 * HOUR).isoformat(), "until": (NOON + 100 * HOUR).isoformat()}
 BEGAN = NOON - 9 * HOUR
 OFFSETS = iter(range(0, 10**9, 10**6))
-
-
-@pytest.fixture(scope="module")
-def store(clickhouse_url: str, target: Target) -> Iterator[Store]:
-    store = Store(clickhouse_url, target.database)
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +30,6 @@ def airline(store: Store) -> Folded:
     folded = recorded(BEGAN)
     folded.store(store, next(OFFSETS))
     return folded
-
-
-@pytest.fixture(scope="module")
-def reader(clickhouse_url: str, target: Target, store: Store) -> Iterator[Client]:
-    client = connect(Settings(clickhouse=clickhouse_url, clickhouse_database=target.database))
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def ask(reader: Client) -> Ask:
-    def answer(name: str, **given: str) -> Rows:
-        question = questions.find(name, questions.load())
-        known = {one.name for one in question.parameters}
-        return questions.ask(reader, question, {key: value for key, value in (GIVEN | given).items() if key in known}).rows
-
-    return answer
 
 
 def plain(moment: datetime) -> datetime:

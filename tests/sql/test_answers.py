@@ -1,21 +1,16 @@
 """Golden answers: every question on the seeded day, asked of the real engine; and copies that change none of them."""
 
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
-from clickhouse_connect.driver.client import Client
 
 from tests.sql import seed
-from tests.sql.seed import PARTITION, TRACE_A, TRACE_B, at, ranges
+from tests.sql.seed import PARTITION, TRACE_A, TRACE_B, Ask, Rows, at, ranges
 from waterline.connectors.stores.clickhouse import questions
-from waterline.connectors.stores.clickhouse.client import connect
-from waterline.connectors.stores.clickhouse.macros import Target
 from waterline.schemas.events import Kind
 from waterline.schemas.facts import Component, DecisionLink, PriceState
-from waterline.schemas.settings import Settings
 
 GIVEN = {
     "tenant": "acme",
@@ -27,39 +22,13 @@ GIVEN = {
     "decision": "T-1",
     "topic": "agent.events",
 }
-Rows = list[dict[str, Any]]
-Ask = Callable[..., Rows]
 OF_COPIES = {"completeness", "copies", "late_copies", "stored_twice"}
 """Questions about copies: these answers are to change."""
 
 
-@pytest.fixture(scope="module")
-def store(clickhouse_url: str, target: Target) -> Iterator[seed.Store]:
-    store = seed.Store(clickhouse_url, target.database)
+@pytest.fixture(scope="module", autouse=True)
+def _filled(store: seed.Store) -> None:
     seed.fill(store)
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def reader(clickhouse_url: str, target: Target, store: seed.Store) -> Iterator[Client]:
-    client = connect(Settings(clickhouse=clickhouse_url, clickhouse_database=target.database))
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def ask(reader: Client) -> Ask:
-    """Rows of a question by name, or of some of its columns, with the seeded tenant and time unless said otherwise."""
-
-    def answer(name: str, *columns: str, **given: str) -> Rows:
-        question = questions.find(name, questions.load())
-        known = {one.name for one in question.parameters}
-        taken = {key: value for key, value in (GIVEN | given).items() if key in known}
-        rows = questions.ask(reader, question, taken).rows
-        return [{column: row[column] for column in columns} for row in rows] if columns else rows
-
-    return answer
 
 
 def table(rows: Rows) -> list[tuple[Any, ...]]:

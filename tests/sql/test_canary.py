@@ -1,6 +1,5 @@
 """The question about canaries, on decisions that went through the folds: what is told is what the decisions in the store say."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,15 +9,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from tests.sql.judged import MINUTE, event
-from tests.sql.seed import NOON, Store
+from tests.sql.seed import NOON, Ask, Store
 from tests.streams.steps.world import Disk, World
-from waterline.connectors.stores.clickhouse import questions
-from waterline.connectors.stores.clickhouse.client import connect
-from waterline.connectors.stores.clickhouse.macros import Target
 from waterline.schemas.events import Event, Kind, Outcome
 from waterline.schemas.frames import Frame, Line
 from waterline.schemas.judgement import CanaryVerdict, Decided
-from waterline.schemas.settings import Settings
 from waterline.schemas.topics import CANARY_VERDICTS, GROUP_INPUTS
 from waterline.streams.steps.canary_plan import CanaryPlan, Form, Guard, Limit, Stage
 from waterline.streams.steps.fold import Position
@@ -29,8 +24,6 @@ from waterline.streams.steps.rules import RuleBook, Rules
 
 LIMITS = (Limit(Guard.ESCALATION, Form.OWN, 0.2), Limit(Guard.COST, Form.TIMES, 1.5))
 PLAN = CanaryPlan(name="pilot", agent="pilot", stages=(Stage(0.5), Stage(1.0)), limits=LIMITS, at_least=20)
-Rows = list[dict[str, Any]]
-Ask = Callable[..., Rows]
 GIVEN = {"tenant": "acme", "since": (NOON - timedelta(days=1)).isoformat(), "until": (NOON + timedelta(days=1)).isoformat()}
 
 
@@ -51,9 +44,9 @@ def pilot() -> list[Event]:
     return told
 
 
-@pytest.fixture(scope="module")
-def verdicts(clickhouse_url: str, target: Target) -> Iterator[list[CanaryVerdict]]:
-    world, store = World(1), Store(clickhouse_url, target.database)
+@pytest.fixture(scope="module", autouse=True)
+def verdicts(store: Store) -> list[CanaryVerdict]:
+    world = World(1)
     groups = GroupsFold(0, 1, Disk(), Limits(), RuleBook(Rules("v1", (), canaries=(PLAN,))))
     world.send(pilot())
     world.tick(NOON + 200 * MINUTE)
@@ -68,25 +61,12 @@ def verdicts(clickhouse_url: str, target: Target) -> Iterator[list[CanaryVerdict
     store.put("canary_verdicts", told, "canary.verdicts", 0)
     changed = [msgspec.structs.replace(one, reason="changed") for one in told]
     store.put("canary_verdicts", changed, "canary.verdicts", 1000)
-    yield told
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def reader(clickhouse_url: str, target: Target, verdicts: list[CanaryVerdict]) -> Iterator[Client]:
-    client = connect(Settings(clickhouse=clickhouse_url, clickhouse_database=target.database))
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def ask(reader: Client) -> Ask:
-    return lambda **given: questions.ask(reader, questions.find("canary", questions.load()), GIVEN | given).rows
+    return told
 
 
 def test_6a_canary(ask: Ask, verdicts: list[CanaryVerdict]) -> None:
     last = verdicts[-1]
-    escalation, cost = ask()
+    escalation, cost = ask("canary")
     assert (last.verdict, last.guardrail) == (Decided.ROLLBACK, "escalation")
     for row in (escalation, cost):
         assert (row["candidate"], row["control"], row["stage"], row["share"], row["verdict"], row["decided"]) == (
@@ -95,12 +75,12 @@ def test_6a_canary(ask: Ask, verdicts: list[CanaryVerdict]) -> None:
         assert (row["reason"], row["revision"]) == (last.reason, len(verdicts))
     assert (escalation["guardrail_name"], escalation["state"], escalation["limit_value"]) == ("escalation", "fail", 0.2)
     assert (cost["guardrail_name"], cost["state"], cost["candidate_value"]) == ("cost", "pass", 0.0028)
-    assert len(ask(history="1")) == sum(max(len(one.guardrails), 1) for one in verdicts)
-    assert ask(agent="another") == ask(plan="another") == ask(tenant="nobody") == []
+    assert len(ask("canary", history="1")) == sum(max(len(one.guardrails), 1) for one in verdicts)
+    assert ask("canary", agent="another") == ask("canary", plan="another") == ask("canary", tenant="nobody") == []
 
 
 def test_the_statement_of_a_verdict_returns_the_decisions_behind_it(ask: Ask, reader: Client) -> None:
-    row = ask()[0]
+    row = ask("canary")[0]
     found = list(reader.query(row["decisions_sql"]).named_results())
     sides = {name: [one for one in found if one["artifact"] == name] for name in ("a1", "a2")}
     assert len(found) == len(sides["a1"]) + len(sides["a2"])

@@ -1,26 +1,18 @@
 """Questions about drift, on the recorded runs and on an agent that changes late: what was told is what the raw events say."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
-from clickhouse_connect.driver.client import Client
 
 from tests.sql.judged import DAY, HOUR, MINUTE, RECEIVED, Folded, again, event
-from tests.sql.seed import NOON, Store
-from waterline.connectors.stores.clickhouse import questions
-from waterline.connectors.stores.clickhouse.client import connect
-from waterline.connectors.stores.clickhouse.macros import Target
+from tests.sql.seed import NOON, Ask, Store
 from waterline.replay.recording import packaged_runs
 from waterline.replay.schedule import items_in_order
 from waterline.schemas.events import Clock, Event, Kind
-from waterline.schemas.settings import Settings
 from waterline.streams.steps.distribution import of_categories
 
-Rows = list[dict[str, Any]]
-Ask = Callable[..., Rows]
 GIVEN = {"tenant": "acme", "since": (NOON - 30 * DAY).date().isoformat(), "until": (NOON + 5 * DAY).date().isoformat()}
 BEGAN = NOON - 11 * HOUR
 
@@ -48,8 +40,8 @@ def changing() -> list[Event]:
     return [*(one for one in told if "8/" not in one.decision_key), *(one for one in told if "8/" in one.decision_key)]
 
 
-@pytest.fixture(scope="module")
-def folded() -> Folded:
+@pytest.fixture(scope="module", autouse=True)
+def folded(store: Store) -> Folded:
     """All that was said of the events, some hundred at a time."""
     folded = Folded()
     for events, until in ((changing(), NOON - 12 * HOUR), (recorded(), NOON + DAY)):
@@ -58,32 +50,8 @@ def folded() -> Folded:
             folded.tell(part, max(one.ts for one in part), replay=True)
         folded.tell([], until, replay=True)
     folded.tell([], NOON + 2 * DAY, replay=True)
-    return folded
-
-
-@pytest.fixture(scope="module")
-def store(clickhouse_url: str, target: Target, folded: Folded) -> Iterator[Store]:
-    store = Store(clickhouse_url, target.database)
     folded.store(store)
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def reader(clickhouse_url: str, target: Target, store: Store) -> Iterator[Client]:
-    client = connect(Settings(clickhouse=clickhouse_url, clickhouse_database=target.database))
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def ask(reader: Client) -> Ask:
-    def answer(name: str, **given: str) -> Rows:
-        question = questions.find(name, questions.load())
-        known = {one.name for one in question.parameters}
-        return questions.ask(reader, question, {key: value for key, value in (GIVEN | given).items() if key in known}).rows
-
-    return answer
+    return folded
 
 
 def test_6b_drift_names_the_tools_that_moved(ask: Ask, folded: Folded) -> None:

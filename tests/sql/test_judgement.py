@@ -1,27 +1,20 @@
 """Golden answers about judgement: quality, closure, chains, versions, savings, on decisions that can be counted by hand."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from clickhouse_connect.driver.client import Client
 
 from tests.sql import judged
 from tests.sql.judged import BEGAN, CONVERSATION, DAY, JUDGED, again
-from tests.sql.seed import NOON, Store
-from waterline.connectors.stores.clickhouse import questions
-from waterline.connectors.stores.clickhouse.client import connect
-from waterline.connectors.stores.clickhouse.macros import Target
+from tests.sql.seed import NOON, Ask, Rows, Store
 from waterline.schemas.errors import Transient
-from waterline.schemas.settings import Settings
 from waterline.streams.steps.calibration import Calibration
 from waterline.streams.steps.moment import SECOND
 from waterline.streams.steps.rates import Rate, difference
 from waterline.streams.steps.whatif import Sent, cacheable, cached_saving
 
-Rows = list[dict[str, Any]]
-Ask = Callable[..., Rows]
 GIVEN = {"tenant": "acme", "since": (NOON + BEGAN - DAY).isoformat(), "until": (NOON + DAY).isoformat(), "at": NOON.isoformat()}
 ABOUT = {
     "escalation_quality", "override_rate", "calibration", "closure_rate", "chain_reliability", "retrieval_quality",
@@ -29,29 +22,9 @@ ABOUT = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def store(clickhouse_url: str, target: Target) -> Iterator[Store]:
-    store = Store(clickhouse_url, target.database)
+@pytest.fixture(scope="module", autouse=True)
+def _judged(store: Store) -> None:
     judged.judged().store(store)
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def reader(clickhouse_url: str, target: Target, store: Store) -> Iterator[Client]:
-    client = connect(Settings(clickhouse=clickhouse_url, clickhouse_database=target.database))
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def ask(reader: Client) -> Ask:
-    def answer(name: str, **given: str) -> Rows:
-        question = questions.find(name, questions.load())
-        known = {one.name for one in question.parameters}
-        return questions.ask(reader, question, {key: value for key, value in (GIVEN | given).items() if key in known}).rows
-
-    return answer
 
 
 def some(row: dict[str, Any], *columns: str) -> tuple[Any, ...]:

@@ -2,34 +2,20 @@
 order; and what is wrong, missing or too much is shown."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from clickhouse_connect.driver.client import Client
 
 from tests.sql.judged import BEGAN, DAY, HOUR, JUDGED, RECEIVED, Folded, again, event
-from tests.sql.seed import NOON, Store
-from waterline.connectors.stores.clickhouse import questions
-from waterline.connectors.stores.clickhouse.client import connect
-from waterline.connectors.stores.clickhouse.macros import Target
+from tests.sql.seed import NOON, Ask, Store
 from waterline.schemas.events import Clock, Event, Kind, Outcome, Verdict
 from waterline.schemas.facts import QualityFact
-from waterline.schemas.settings import Settings
 
-Rows = list[dict[str, Any]]
-Ask = Callable[..., Rows]
 GIVEN = {"since": (NOON - 100 * DAY).isoformat(), "until": (NOON + 100 * DAY).isoformat()}
 OFFSETS = iter(range(0, 10**9, 10**6))
-
-
-@pytest.fixture(scope="module")
-def store(clickhouse_url: str, target: Target) -> Iterator[Store]:
-    store = Store(clickhouse_url, target.database)
-    yield store
-    store.close()
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +24,6 @@ def judged(store: Store) -> Folded:
     folded.tell(JUDGED, RECEIVED + HOUR)
     folded.store(store, next(OFFSETS))
     return folded
-
-
-@pytest.fixture(scope="module")
-def reader(clickhouse_url: str, target: Target, store: Store) -> Iterator[Client]:
-    client = connect(Settings(clickhouse=clickhouse_url, clickhouse_database=target.database))
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def ask(reader: Client) -> Ask:
-    def answer(name: str, **given: str) -> Rows:
-        question = questions.find(name, questions.load())
-        known = {one.name for one in question.parameters}
-        return questions.ask(reader, question, {key: value for key, value in (GIVEN | given).items() if key in known}).rows
-
-    return answer
 
 
 def test_9d_quality_agrees_with_the_questions_about_the_same(ask: Ask, judged: Folded) -> None:

@@ -1,6 +1,5 @@
 """The SQL that an alert carries returns the rows that its value was drawn from, for every default rule and budget."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,10 +10,7 @@ from tests.streams.steps.scenarios import FIRES, Scenario
 from tests.streams.steps.scenarios_apart import SCENARIOS
 from tests.streams.steps.stages import Stages, moved, rules
 from tests.streams.steps.world import T0, TENANT
-from waterline.connectors.stores.clickhouse.client import connect
-from waterline.connectors.stores.clickhouse.macros import Target
 from waterline.schemas.alerts import AlertTransition, alert_id
-from waterline.schemas.settings import Settings
 
 FIRED = [one for one in SCENARIOS if one.what.endswith(FIRES)]
 SHIFT = timedelta(days=(NOON.date() - T0.date()).days)
@@ -22,24 +18,15 @@ SHIFT = timedelta(days=(NOON.date() - T0.date()).days)
 
 
 @pytest.fixture(scope="module")
-def stages(clickhouse_url: str, target: Target) -> Iterator[Stages]:
+def stages(store: Store) -> Stages:
     """All at once, so that each statement must find its own among the others."""
     stages, batches = Stages(rules(), shift=SHIFT), [batch for one in FIRED for batch in one.batches]
     for batch in sorted(batches, key=lambda batch: batch.at):
         stages.take_in(batch)
-    store = Store(clickhouse_url, target.database)
     store.put("events", [moved(event, SHIFT) for batch in batches for event in batch.events], "agent.events", 0)
     store.put("decision_facts", stages.decisions.values(), "decision.facts", 0)
     store.put("cost_facts", stages.costs.values(), "cost.facts", 0)
-    yield stages
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def reader(clickhouse_url: str, target: Target) -> Iterator[Client]:
-    client = connect(Settings(clickhouse=clickhouse_url, clickhouse_database=target.database))
-    yield client
-    client.close()
+    return stages
 
 
 def about(stages: Stages, scenario: Scenario) -> list[AlertTransition]:

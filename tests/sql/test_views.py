@@ -1,7 +1,5 @@
 """Views: names that others rely on, what they leave out, and that a lookup reads little."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,11 +9,9 @@ from clickhouse_connect.driver.client import Client
 from tests.sql import seed
 from tests.sql.seed import TRACE_A, TRACE_A2, at
 from waterline.connectors.stores.clickhouse import questions
-from waterline.connectors.stores.clickhouse.client import connect
 from waterline.connectors.stores.clickhouse.macros import Target
 from waterline.schemas.events import Kind
 from waterline.schemas.facts import DecisionLink, DecisionState
-from waterline.schemas.settings import Settings
 from waterline.schemas.topics import STORED
 
 EXPORTER = {
@@ -56,18 +52,10 @@ SPAN = seed.event(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def store(clickhouse_url: str, target: Target) -> Iterator[seed.Store]:
-    with closing(seed.Store(clickhouse_url, target.database)) as store:
-        seed.fill(store)
-        store.put("events", [SPAN], "agent.events", 50)
-        yield store
-
-
-@pytest.fixture(scope="module")
-def reader(clickhouse_url: str, target: Target, store: seed.Store) -> Iterator[Client]:
-    with closing(connect(Settings(clickhouse=clickhouse_url, clickhouse_database=target.database))) as client:
-        yield client
+@pytest.fixture(scope="module", autouse=True)
+def _filled(store: seed.Store) -> None:
+    seed.fill(store)
+    store.put("events", [SPAN], "agent.events", 50)
 
 
 def test_otel_traces_has_the_exporters_names(reader: Client) -> None:
