@@ -30,7 +30,8 @@ from pathlib import Path
 
 from yaml.nodes import Node, ScalarNode
 
-from waterline.streams.rules_nodes import Fields, Mistake, entries, kind_of, line_of
+from waterline.schemas.yaml_lines import Mistake, entries, kind_of, line_of
+from waterline.streams.rules_nodes import Fields
 from waterline.streams.rules_words import UNITS, lasting, link, meant, name, seconds, severity, share, threshold, whole
 from waterline.streams.steps.rules import Asked, How, Measure, Rule
 

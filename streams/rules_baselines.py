@@ -13,7 +13,8 @@ from datetime import date
 
 from yaml.nodes import Node
 
-from waterline.streams.rules_nodes import Fields, Mistake, entries, items, kind_of, line_of
+from waterline.schemas.yaml_lines import Mistake
+from waterline.streams.rules_nodes import Fields, listed
 from waterline.streams.steps.baselines import KEPT
 from waterline.streams.steps.moment import day_name, day_number
 from waterline.streams.steps.rules import Pin
@@ -28,23 +29,8 @@ _DAYS = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\s+to\s+(\d{4}-\d{2}-\d{2}))?")
 
 def baselines(node: Node | None, found: list[Mistake]) -> list[Pin]:
     """Those that can be read."""
-    read: list[Pin] = []
     lines: dict[tuple[str, str], int] = {}
-    if node is None:
-        return read
-    if not items(node) and node.value:
-        what = f"baselines: a list is wanted, each beginning with `- agent:`; this is {kind_of(node)[:40]}"
-        found.append(Mistake(line_of(node), what))
-    for number, item in enumerate(items(node), 1):
-        if not entries(item):
-            what = f"baseline number {number}: fields such as `agent:` are wanted, this is {kind_of(item)[:40]}"
-            found.append(Mistake(line_of(item), what))
-            continue
-        before = len(found)
-        pin = _pin(Fields(item, f"baseline number {number}", found, FIELDS, ALSO), lines)
-        if len(found) == before and pin is not None:
-            read.append(pin)
-    return read
+    return listed(node, "baselines", "baseline", found, FIELDS, ALSO, lambda fields: _pin(fields, lines))
 
 
 def _pin(fields: Fields, lines: dict[tuple[str, str], int]) -> Pin | None:

@@ -20,7 +20,8 @@ from yaml.nodes import Node
 
 from waterline.schemas.alerts import Severity
 from waterline.schemas.control import Period, Scope
-from waterline.streams.rules_nodes import Fields, Mistake, entries, items, kind_of, line_of
+from waterline.schemas.yaml_lines import Mistake
+from waterline.streams.rules_nodes import Fields, listed
 from waterline.streams.rules_words import meant, share
 from waterline.streams.steps.rules import Budget
 
@@ -47,24 +48,8 @@ def budgets(
     node: Node | None, found: list[Mistake], name: Callable[[str], str], severity: Callable[[str], Severity]
 ) -> list[Budget]:
     """Those that can be read. `name` and `severity` read a name and a severity, as in a rule."""
-    read: list[Budget] = []
     lines: dict[str, int] = {}
-    if node is None:
-        return read
-    if not items(node) and node.value:
-        what = f"budgets: a list is wanted, each beginning with `- budget:`; this is {kind_of(node)[:40]}"
-        found.append(Mistake(line_of(node), what))
-    for number, item in enumerate(items(node), 1):
-        if not entries(item):
-            what = f"budget number {number}: fields such as `budget:` are wanted, this is {kind_of(item)[:40]}"
-            found.append(Mistake(line_of(item), what))
-            continue
-        before = len(found)
-        fields = Fields(item, f"budget number {number}", found, FIELDS, ALSO)
-        budget = _budget(fields, lines, name, severity)
-        if len(found) == before and budget is not None:
-            read.append(budget)
-    return read
+    return listed(node, "budgets", "budget", found, FIELDS, ALSO, lambda fields: _budget(fields, lines, name, severity))
 
 
 def _budget(

@@ -28,7 +28,8 @@ from decimal import Decimal
 
 from yaml.nodes import Node
 
-from waterline.streams.rules_nodes import Fields, Mistake, entries, items, kind_of, line_of
+from waterline.schemas.yaml_lines import Mistake, entries, items, kind_of, line_of
+from waterline.streams.rules_nodes import Fields, listed
 from waterline.streams.rules_words import meant, seconds, whole
 from waterline.streams.steps.canary_plan import BUILT_IN, GUARDS, CanaryPlan, Form, Guard, Limit, Stage
 from waterline.streams.steps.distribution import MAJOR, MODERATE
@@ -75,23 +76,8 @@ _DRIFT = {"moderate": MODERATE, "major": MAJOR}
 
 def canaries(node: Node | None, found: list[Mistake], name: Callable[[str], str]) -> list[CanaryPlan]:
     """Those that can be read. `name` reads a name, as in a rule."""
-    read: list[CanaryPlan] = []
     lines: dict[str, int] = {}
-    if node is None:
-        return read
-    if not items(node) and node.value:
-        what = f"canaries: a list is wanted, each beginning with `- canary:`; this is {kind_of(node)[:40]}"
-        found.append(Mistake(line_of(node), what))
-    for number, item in enumerate(items(node), 1):
-        called = f"canary number {number}"
-        if not entries(item):
-            found.append(Mistake(line_of(item), f"{called}: fields such as `canary:` are wanted, this is {kind_of(item)[:40]}"))
-            continue
-        before = len(found)
-        plan = _plan(Fields(item, called, found, FIELDS, ALSO), found, lines, name)
-        if len(found) == before and plan is not None:
-            read.append(plan)
-    return read
+    return listed(node, "canaries", "canary", found, FIELDS, ALSO, lambda fields: _plan(fields, found, lines, name))
 
 
 def _plan(fields: Fields, found: list[Mistake], lines: dict[str, int], read_name: Callable[[str], str]) -> CanaryPlan | None:

@@ -28,8 +28,9 @@ from pathlib import Path
 from yaml.nodes import Node
 
 from waterline.schemas.errors import ErrorCode, Permanent
+from waterline.schemas.yaml_lines import Mistake, Unreadable, compose, entries, items, kind_of, line_of
 from waterline.streams import rules_asked, rules_baselines, rules_budgets, rules_canaries
-from waterline.streams.rules_nodes import Fields, Mistake, Unreadable, compose, entries, items, kind_of, line_of
+from waterline.streams.rules_nodes import Fields
 from waterline.streams.rules_words import is_name, lasting, link, meant, name, seconds, severity, share, threshold, whole
 from waterline.streams.steps.rules import APART, MEASURE, Asked, Baseline, How, Measure, Rule, Rules
 
@@ -118,7 +119,7 @@ def parse(text: bytes, folder: Path = Path()) -> tuple[Rules, list[Mistake]]:
 
 
 def _read(text: bytes, found: list[Mistake], folder: Path) -> Rules:
-    root = compose(text)
+    root = compose(text, "rules")
     if root is None or (not entries(root) and not root.value):
         raise Unreadable(1, f"the file is empty; {START}")
     if not entries(root):

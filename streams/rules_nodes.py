@@ -1,72 +1,15 @@
-"""A YAML file as nodes that know their lines, and mappings of a closed list of fields. What is wrong is collected, not raised, so
-that a file's mistakes are all told at once."""
+"""Mappings of a rules file: a closed list of fields, and what is said of each that is wrong."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-import yaml
-from msgspec import Struct
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import Node, ScalarNode, SequenceNode
 
-from waterline.streams.rules_words import close, lasting, seconds
+from waterline.schemas.yaml_lines import LARGEST as LARGEST
+from waterline.schemas.yaml_lines import Mistake, close, entries, items, kind_of, line_of, named
+from waterline.streams.rules_words import lasting, seconds
 
-LARGEST = 128 * 1024
 T = TypeVar("T")
-
-
-class Mistake(Struct, frozen=True, order=True):
-    """`what` says what is wrong and what to write instead."""
-
-    line: int
-    what: str
-
-
-class Unreadable(Exception):
-    """No node can be made of the file, so this is all that can be said of it."""
-
-    def __init__(self, line: int, what: str) -> None:
-        super().__init__(what)
-        self.mistake = Mistake(line, what)
-
-
-def compose(text: bytes) -> Node | None:
-    """The file's root; None when nothing is in it. Raises Unreadable."""
-    if len(text) > LARGEST:
-        raise Unreadable(1, f"the file has {len(text):,} bytes, {LARGEST:,} are the most: is it a rules file?")
-    try:
-        decoded = text.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Unreadable(text[: error.start].count(b"\n") + 1, "this is no UTF-8 text; save the file as UTF-8") from error
-    try:
-        return yaml.compose(decoded, yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = decoded.splitlines()[mark.line][mark.column :] if mark and mark.line < len(decoded.splitlines()) else ""
-        tab = "; indent with spaces, not with tabs" if at.startswith("\t") else ""
-        raise Unreadable(mark.line + 1 if mark else 1, f"this is not YAML: {error.problem or error.context}{tab}") from error
-    except yaml.reader.ReaderError as error:
-        line = decoded[: error.position].count("\n") + 1
-        raise Unreadable(line, "this is not YAML: there is a character that no text has") from error
-    except RecursionError as error:
-        raise Unreadable(1, "this is nested far deeper than any rules file is") from error
-
-
-def line_of(node: Node) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def kind_of(node: Node) -> str:
-    """For messages."""
-    return "a list" if isinstance(node, SequenceNode) else "a mapping" if isinstance(node, MappingNode) else repr(node.value)
-
-
-def entries(node: Node) -> list[tuple[Node, Node]]:
-    """Keys and values of a mapping, in the file's order."""
-    return [(key, value) for key, value in node.value] if isinstance(node, MappingNode) else []
-
-
-def items(node: Node) -> list[Node]:
-    return list(node.value) if isinstance(node, SequenceNode) else []
 
 
 class Fields:
@@ -76,25 +19,22 @@ class Fields:
         self, node: Node, name: str, found: list[Mistake], allowed: Iterable[str], also: Mapping[str, str] | None = None
     ) -> None:
         self.name, self.line, self.found = name, line_of(node), found
-        self.values: dict[str, Node] = {}
-        self.lines: dict[str, int] = {}
         self.allowed = list(allowed)
         self.guessed: set[str] = set()
-        self._take(entries(node), also or {})
+        given = {key.value for key, _ in entries(node) if isinstance(key, ScalarNode)}
+        self._not_given, self._also = [one for one in self.allowed if one not in given], also or {}
+        fields = named(node, self.allowed, self._unknown, self._twice)
+        self.values = {field: value for field, (_, value) in fields.items()}
+        self.lines = {field: line for field, (line, _) in fields.items()}
 
-    def _take(self, pairs: list[tuple[Node, Node]], also: Mapping[str, str]) -> None:
-        given = {key.value for key, _ in pairs if isinstance(key, ScalarNode)}
-        for key, value in pairs:
-            name = key.value if isinstance(key, ScalarNode) else kind_of(key)
-            if name not in self.allowed:
-                guess = close(str(name), [one for one in self.allowed if one not in given], also)
-                self.guessed.add(guess)
-                hint = f"; is {guess} meant?" if guess else f"; there are {', '.join(self.allowed)}"
-                self.wrong(line_of(key), f"there is no field {name}{hint}")
-            elif name in self.values:
-                self.wrong(line_of(key), f"{name} is given twice; line {self.lines[name]} has it too")
-            else:
-                self.values[name], self.lines[name] = value, line_of(key)
+    def _unknown(self, line: int, field: str) -> None:
+        guess = close(field, self._not_given, self._also)
+        self.guessed.add(guess)
+        hint = f"; is {guess} meant?" if guess else f"; there are {', '.join(self.allowed)}"
+        self.wrong(line, f"there is no field {field}{hint}")
+
+    def _twice(self, line: int, field: str, first: int) -> None:
+        self.wrong(line, f"{field} is given twice; line {first} has it too")
 
     def wrong(self, line: int, what: str) -> None:
         self.found.append(Mistake(line, f"{self.name}: {what}"))
@@ -157,3 +97,26 @@ class Fields:
             self.at(field, f"a list is wanted, such as {field}: [{node.value if isinstance(node, ScalarNode) else 'agent'}]")
             return None
         return [str(one.value) for one in node.value]
+
+
+def listed(
+    node: Node | None,
+    section: str,
+    one: str,
+    found: list[Mistake],
+    allowed: Mapping[str, str],
+    also: Mapping[str, str],
+    read: Callable[[Fields], T | None],
+) -> list[T]:
+    """What is read from each mapping of a list, without those that have a mistake. The first `allowed` field begins one."""
+    begin, made = next(iter(allowed)), []
+    if node is not None and not items(node) and node.value:
+        what = f"{section}: a list is wanted, each beginning with `- {begin}:`; this is {kind_of(node)[:40]}"
+        found.append(Mistake(line_of(node), what))
+    for number, item in enumerate(items(node) if node is not None else [], 1):
+        before, called = len(found), f"{one} number {number}"
+        if not entries(item):
+            found.append(Mistake(line_of(item), f"{called}: fields such as `{begin}:` are wanted, this is {kind_of(item)[:40]}"))
+        elif (value := read(Fields(item, called, found, allowed, also))) is not None and len(found) == before:
+            made.append(value)
+    return made

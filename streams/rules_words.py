@@ -4,9 +4,9 @@ ValueError with a sentence that says what to write instead."""
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 
 from waterline.schemas.alerts import Severity
+from waterline.schemas.yaml_lines import close
 from waterline.streams.steps.rules import Baseline, How, Measure
 
 LEVELS = {
@@ -202,9 +202,3 @@ def meant(word: str, known: Iterable[str], also: Mapping[str, str] | None = None
     """A tail for a message: the known word that is close to this one, else all of them. `also`: other words for some."""
     found = close(word, known, also)
     return f"; is {found} meant?" if found else f"; there are {', '.join(known)}"
-
-
-def close(word: str, known: Iterable[str], also: Mapping[str, str] | None = None) -> str:
-    words = {**(also or {}), **{name: name for name in known}}
-    found = get_close_matches(word.lower().replace("-", "_"), words, 1, 0.7)
-    return words[found[0]] if found else ""

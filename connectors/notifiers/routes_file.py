@@ -25,9 +25,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from waterline.connectors.notifiers.routes import Kind, Match, Route, Routes, Secret, Silence, Spec, Storm
-from waterline.connectors.notifiers.yaml_reader import Node, Problems, ask, compose, meant
+from waterline.connectors.notifiers.yaml_reader import Node, ask, meant
 from waterline.schemas.alerts import Severity
 from waterline.schemas.errors import ErrorCode, Permanent
+from waterline.schemas.yaml_lines import Mistake, Unreadable, compose
 
 TOP = ("channels", "routes", "silences", "fallback", "failing_after", "external_url", "decision_url")
 SHARED = ("kind", "storm", "per_second", "at_once", "timeout")
@@ -46,20 +47,22 @@ NO_FIELDS: dict[str, Node] = {}
 def read(path: Path) -> Routes:
     """Raises Permanent with every mistake, one a line: file, line, field and what to write."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_bytes()
     except OSError as error:
         raise Permanent(ErrorCode.INVALID_PARAMETER, f"routes file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise Permanent(ErrorCode.INVALID_PARAMETER, f"routes file {path}: is not UTF-8") from error
     return parse(text, str(path))
 
 
-def parse(text: str, file: str = "routes") -> Routes:
-    problems = Problems(file)
-    root = compose(text, problems)
-    routes = _routes(root) if root else Routes()
-    if problems.found:
-        raise Permanent(ErrorCode.INVALID_PARAMETER, "\n".join(problems.found))
+def parse(text: bytes, file: str = "routes") -> Routes:
+    found: list[Mistake] = []
+    try:
+        if (root := compose(text, "routes", "this is no YAML")) is None:
+            raise Unreadable(1, "the file is empty")
+        routes = _routes(Node(found, root))
+    except Unreadable as unreadable:
+        found, routes = [unreadable.mistake], Routes()
+    if found:
+        raise Permanent(ErrorCode.INVALID_PARAMETER, "\n".join(f"{file}:{one.line}: {one.what}" for one in found))
     return routes
 
 
@@ -93,11 +96,11 @@ def _spec(name: str, node: Node) -> Spec | None:
         kind_node.wrong(f"{kind_node.shown} is no kind of channel, {meant(kind_node.scalar or '', kinds)}")
         return None
     kind = Kind(kind_node.scalar)
-    before = len(node.problems.found)
+    before = len(node.found)
     found = node.mapping((*SHARED, *SECRETS[kind], *PLAIN[kind]), NEEDED[kind])
     options: dict[str, str | Secret] = {one: Secret(found[one].variable()) for one in SECRETS[kind] if one in found}
     options |= {one: _option(one, found[one]) for one in PLAIN[kind] if one in found}
-    if kind is Kind.SLACK and len(node.problems.found) == before:
+    if kind is Kind.SLACK and len(node.found) == before:
         _check_slack(node, set(options))
     storm, per_second, at_once = DEFAULTS[kind]
     return Spec(

@@ -1,12 +1,13 @@
-"""YAML with places: every mistake of a file is found, each with its line and what was meant."""
+"""Questions to a value of the routes file: one that it does not answer is a mistake, with its line and what was meant."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
-from difflib import get_close_matches
 from typing import TypeVar
 
-import yaml
+from yaml import nodes
+
+from waterline.schemas.yaml_lines import Mistake, close, items, kind_of, line_of, named
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -14,71 +15,58 @@ Answer = TypeVar("Answer")
 VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 
-class Problems:
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.found: list[str] = []
+class Node:
+    """A value of the file. A question that it does not answer is a mistake, and gets the default."""
 
-    def add(self, line: int, what: str) -> None:
+    def __init__(self, found: list[Mistake], node: nodes.Node, path: str = "") -> None:
+        self.found, self.node, self.path = found, node, path
+
+    def wrong(self, what: str, line: int = 0) -> None:
         """Once, however often the same is asked."""
-        told = f"{self.file}:{line}: {what}"
+        told = Mistake(line or line_of(self.node), f"{self.path}: {what}" if self.path else what)
         if told not in self.found:
             self.found.append(told)
 
-
-class Node:
-    """A value of the file. A question that it does not answer is a problem, and gets the default."""
-
-    def __init__(self, problems: Problems, node: yaml.Node, path: str = "") -> None:
-        self.problems, self.node, self.path = problems, node, path
-        self.line = node.start_mark.line + 1
-
-    def wrong(self, what: str) -> None:
-        self.problems.add(self.line, f"{self.path}: {what}" if self.path else what)
+    def inner(self, name: str, node: nodes.Node) -> "Node":
+        return Node(self.found, node, f"{self.path}.{name}" if self.path else name)
 
     @property
     def scalar(self) -> str | None:
-        return str(self.node.value) if isinstance(self.node, yaml.ScalarNode) else None
+        return str(self.node.value) if isinstance(self.node, nodes.ScalarNode) else None
 
     @property
     def null(self) -> bool:
-        return isinstance(self.node, yaml.ScalarNode) and self.node.tag == "tag:yaml.org,2002:null"
+        return isinstance(self.node, nodes.ScalarNode) and self.node.tag == "tag:yaml.org,2002:null"
 
     @property
     def shown(self) -> str:
         """For a message."""
-        if isinstance(self.node, yaml.ScalarNode):
-            return "nothing" if self.null else f"{self.scalar!r}"
-        return "a list" if isinstance(self.node, yaml.SequenceNode) else "a mapping"
+        return "nothing" if self.null else kind_of(self.node)
 
     def mapping(self, known: Iterable[str] | None = None, required: Iterable[str] = ()) -> dict[str, "Node"]:
         """By name; with `known` no others are allowed."""
-        if not isinstance(self.node, yaml.MappingNode):
+        if not isinstance(self.node, nodes.MappingNode):
             if not self.null:
                 self.wrong(f"a mapping (name: value) is wanted, this is {self.shown}")
             return {}
-        found: dict[str, Node] = {}
         names = None if known is None else list(known)
-        for key, value in self.node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            inner = f"{self.path}.{name}" if self.path else name
-            if names is not None and name not in names:
-                self.problems.add(line, f"{inner}: no such field, {meant(name, names)}")
-            elif name in found:
-                self.problems.add(line, f"{inner}: is there already, in line {found[name].line}; only one can be meant")
-            else:
-                found[name] = Node(self.problems, value, inner)
+
+        def unknown(line: int, name: str) -> None:
+            self.inner(name, self.node).wrong(f"no such field, {meant(name, names or ())}", line)
+
+        def twice(line: int, name: str, first: int) -> None:
+            self.inner(name, self.node).wrong(f"is there already, in line {first}; only one can be meant", line)
+
+        found = {name: self.inner(name, value) for name, (_, value) in named(self.node, names, unknown, twice).items()}
         for name in required:
             if name not in found:
                 self.wrong(f"{name!r} is missing")
         return found
 
     def items(self) -> list["Node"]:
-        if not isinstance(self.node, yaml.SequenceNode):
-            if not self.null:
-                self.wrong(f"a list is wanted, this is {self.shown}")
-            return []
-        return [Node(self.problems, one, f"{self.path}[{number}]") for number, one in enumerate(self.node.value, 1)]
+        if not isinstance(self.node, nodes.SequenceNode) and not self.null:
+            self.wrong(f"a list is wanted, this is {self.shown}")
+        return [Node(self.found, one, f"{self.path}[{number}]") for number, one in enumerate(items(self.node), 1)]
 
     def text(self, default: str = "") -> str:
         if self.scalar is None or self.null or not self.scalar.strip():
@@ -88,7 +76,7 @@ class Node:
 
     def words(self) -> tuple[str, ...]:
         """One text, or a list of them."""
-        if isinstance(self.node, yaml.SequenceNode):
+        if isinstance(self.node, nodes.SequenceNode):
             if not self.node.value:
                 self.wrong("the list is empty")
             return tuple(one.text() for one in self.items())
@@ -144,25 +132,10 @@ class Node:
 def meant(name: str, names: Iterable[str]) -> str:
     """The end of a message about a name that is none."""
     known = list(names)
-    close = get_close_matches(name, known, 1)
-    return f"is {close[0]!r} meant?" if close else f"there are {', '.join(known) or 'none'}"
+    found = close(name, known)
+    return f"is {found!r} meant?" if found else f"there are {', '.join(known) or 'none'}"
 
 
 def ask(found: Mapping[str, "Node"], name: str, question: Callable[["Node"], Answer], default: Answer) -> Answer:
     """The answer of a field that may be left out."""
     return question(found[name]) if name in found else default
-
-
-def compose(text: str, problems: Problems) -> Node | None:
-    """The whole file; None when it is no YAML or empty."""
-    try:
-        node = yaml.compose(text, yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        said = getattr(error, "problem", None) or "is no YAML"
-        problems.add(mark.line + 1 if mark else 1, f"this is no YAML: {said}")
-        return None
-    if node is None:
-        problems.add(1, "the file is empty")
-        return None
-    return Node(problems, node)

@@ -84,7 +84,7 @@ silences:
 
 def test_every_mistake_is_told_with_its_line_and_what_was_meant() -> None:
     with pytest.raises(Permanent) as told:
-        routes_file.parse(WRONG, "routes.yaml")
+        routes_file.parse(WRONG.encode(), "routes.yaml")
     lines = told.value.reason.splitlines()
     for number, wanted in SAID.items():
         mine = [line for line in lines if line.startswith(f"routes.yaml:{number}: ")]
@@ -107,11 +107,13 @@ def test_every_mistake_is_told_with_its_line_and_what_was_meant() -> None:
         ("channels: {}\nroutes: {}", "2: routes: a list is wanted, this is a mapping"),
         ("channels: {}\nroutes: []\nfallback:", "3: fallback: text is wanted, this is nothing"),
         ("channels: &c {a: *c}\nroutes: []", ""),
+        ("[" * 20_000, "1: this is nested far deeper than any routes file is"),
+        ("channels: {}\n\troutes: []", "2: this is no YAML: "),
     ],
 )
 def test_files_that_are_none(text: str, said: str) -> None:
     with pytest.raises(Permanent) as told:
-        routes_file.parse(text)
+        routes_file.parse(text.encode())
     assert said in told.value.reason
 
 
@@ -121,7 +123,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_what_can_be_said() -> None:
-    routes = routes_file.parse(GOOD)
+    routes = routes_file.parse(GOOD.encode())
     assert list(routes.channels) == ["ops", "bot", "pager", "hook"]
     ops, bot, pager, hook = routes.channels.values()
     assert (ops.kind, ops.options, ops.storm, ops.per_second) == (Kind.SLACK, {"webhook": Secret("OPS")}, Storm(), 1.0)
@@ -138,7 +140,7 @@ def test_what_can_be_said() -> None:
 
 
 def test_channels_are_built_with_what_the_environment_holds() -> None:
-    routes = routes_file.parse(GOOD)
+    routes = routes_file.parse(GOOD.encode())
     secrets = {"OPS": "https://hooks.example/x", "BOT": "xoxb-1", "KEY": "R" * 32}
     kinds = [SlackWebhook, SlackBot, PagerDuty, Webhook]
     for spec, kind in zip(routes.channels.values(), kinds, strict=True):
