@@ -178,6 +178,64 @@ def test_what_is_let_go_changes_no_count_of_what_came_after(items: list[tuple[st
     assert loop.cases == {}
 
 
+def plainly(loop: Closure, now: int, since: int) -> Closed:
+    """Every correction beside every decision, as the definition has it."""
+    closed, not_closed, waiting = 0, 0, 0
+    for wrong in loop.cases.values():
+        told = wrong.started if wrong.corrected_at is None else wrong.corrected_at
+        if wrong.corrected_at is None or wrong.right is not False or not since <= told <= now:
+            continue
+        for key in wrong.keys:
+            if any(
+                right.right
+                and right.started <= now
+                and (right.task, key in right.keys) == (wrong.task, True)
+                and told < right.started <= told + WITHIN
+                and right.artifact in loop.artifacts
+                and wrong.artifact in loop.artifacts
+                and loop.artifacts[right.artifact] > loop.artifacts[wrong.artifact]
+                for right in loop.cases.values()
+            ):
+                closed += 1
+            elif now - told >= WITHIN:
+                not_closed += 1
+            else:
+                waiting += 1
+    return Closed(Rate(closed, closed + not_closed), waiting)
+
+
+@given(st.lists(cases, max_size=60), st.integers(0, 130), st.integers(0, 60), st.integers(0, 3))
+def test_it_counts_as_the_definition_does(items: list[Case], day: int, since: int, remembered: int) -> None:
+    loop = Closure()
+    for number, case in enumerate(items):
+        loop.take(str(number), case)
+    loop.let_go(0, remembered)
+    assert loop.count(day * DAY, since * DAY) == plainly(loop, day * DAY, since * DAY)
+
+
+def test_counting_takes_no_more_than_sorting() -> None:
+    """Comparisons, not seconds: every case of one key, corrections that nothing closes."""
+    calls = 0
+
+    class Started(int):
+        def __le__(self, other: int) -> bool:
+            nonlocal calls
+            calls += 1
+            return int(self) <= int(other)
+
+        def __lt__(self, other: int) -> bool:
+            nonlocal calls
+            calls += 1
+            return int(self) < int(other)
+
+    loop, each = Closure(), 1000
+    for n in range(each):
+        loop.take(f"wrong {n}", Case("t", ("k",), "a1", Started(n), False, Started(n)))
+        loop.take(f"right {n}", Case("t", ("k",), "a1", Started(n), True))
+    assert loop.count(each) == Closed(Rate(), each)
+    assert calls < 40 * each
+
+
 def test_artifacts_are_remembered_up_to_a_number() -> None:
     loop = Closure()
     for n in range(9):
