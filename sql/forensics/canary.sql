@@ -16,7 +16,7 @@
 -- One row for each guardrail of each verdict, the latest first: both sides, the limit in the candidate's unit, and the samples.
 -- `share` is what the candidate should have of the traffic now: nothing after a rollback. `decided` is the guardrail that did.
 -- `insufficient` says that neither a breach of the limit nor its keeping is shown yet; `needed` samples of each side would do if
--- all stays as it is. A verdict that began a stage has no guardrails yet. Method: streams/CANARY.md. `decisions_sql` returns the
+-- all stays as it is, where that can be told. A verdict that began a stage has no guardrails yet. Method: streams/CANARY.md. `decisions_sql` returns the
 -- decisions of both sides; `at` is event time: of canaries in a replay (clock = replay) that of the replay.
 
 SELECT
@@ -36,7 +36,7 @@ SELECT
     one.5 AS limit_value,
     one.6 AS candidate_samples,
     one.7 AS control_samples,
-    one.8 AS needed,
+    nullIf(one.8, 0) AS needed,
     reason,
     stage_from,
     clock,

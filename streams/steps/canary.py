@@ -6,6 +6,9 @@ Decisions count in the stage in which they began. A stage is judged when the wat
 all that is known of it then; so what is said does not depend on batches, and a replay says it again. A stage that was promoted
 goes on being judged by what comes late of it: a label that comes after days may still roll the candidate back.
 
+An agent that had no canary, and of which nothing was heard for `decision_keep_days`, or whose plan is gone, is forgotten. What
+was told of a candidate is not, so that its verdicts are numbered without a hole.
+
 What the guardrails say and how sure it is: `canary_judge.py`, `canary_evidence.py`, and streams/CANARY.md.
 """
 
@@ -34,7 +37,8 @@ from waterline.streams.steps.canary_state import (
     watch_of,
 )
 from waterline.streams.steps.fold import Changes, Out
-from waterline.streams.steps.moment import SECOND
+from waterline.streams.steps.limits import Limits
+from waterline.streams.steps.moment import DAY, SECOND
 from waterline.streams.steps.rules import Rule, RuleBook, Rules
 from waterline.streams.steps.tally import MARK_EVERY, MINUTE
 
@@ -47,8 +51,9 @@ PLANS = b"\x00"
 class Canaries:
     prefix = b"k"
 
-    def __init__(self, rules: RuleBook) -> None:
+    def __init__(self, limits: Limits, rules: RuleBook) -> None:
         self.book = rules
+        self.keep = limits.decision_keep_days * DAY
         self.plans: dict[str, CanaryPlan] = {}
         self.since: dict[str, list[int]] = {}
         self.watches: dict[bytes, Watch] = {}
@@ -64,6 +69,7 @@ class Canaries:
         if force is not None:
             self.plans, self.since = {plan.name: plan for plan in force.plans}, force.since
         if watch is not None:
+            watch.heard = watch.heard or watch.seen
             self.watches[watch.key] = watch
         return True
 
@@ -118,9 +124,13 @@ class Canaries:
         if until <= self._until[replay]:
             return
         self._until[replay] = until
-        for watch in self.watches.values():
-            if watch.replay is replay and watch.plan in self.plans and until > watch.seen:
+        for watch in list(self.watches.values()):
+            if watch.replay is not replay or watch.plan not in self.plans or until <= watch.seen:
+                continue
+            if watch.told or watch.cells or until - watch.heard <= self.keep:
                 self._pass(self.plans[watch.plan], watch, until)
+            else:
+                self._forget(watch)
 
     def _pass(self, plan: CanaryPlan, watch: Watch, until: int) -> None:
         """Minute by minute to `until`; only those that bring something, or end a stage's least time, are looked at."""
@@ -133,6 +143,7 @@ class Canaries:
             self._absorb(plan, watch, cell, minute * MINUTE)
             watch.seen = (minute + 1) * MINUTE
             self._look(plan, watch, watch.seen)
+            watch.heard = until
             self.touched.add(watch.key)
         self._due(plan, watch, until)
         watch.seen = until
@@ -146,6 +157,11 @@ class Canaries:
         due = canary.runs[-1].start + plan.stages[len(canary.runs) - 1].hold_s * SECOND
         if watch.seen < due <= until:
             self._look(plan, watch, due)
+
+    def _forget(self, watch: Watch) -> None:
+        del self.watches[watch.key]
+        self._of.pop((watch.tenant, watch.agent, watch.replay), None)
+        self.touched.add(watch.key)
 
     # what is a canary
 
@@ -266,9 +282,11 @@ class Canaries:
         if plans == self.plans:
             return
         kept = {name for name in plans.keys() & self.plans.keys() if plans[name].about() == self.plans[name].about()}
-        for watch in self.watches.values():
+        for watch in list(self.watches.values()):
             if watch.plan in self.plans and watch.plan not in kept:
                 self._leave(self.plans[watch.plan], watch, watch.plan in plans)
+            if watch.plan not in plans and not watch.told:
+                self._forget(watch)
         self.since = {name: self.since[name] if name in kept else [UNSEEN, UNSEEN] for name in plans}
         self.plans, self._renewed = plans, True
         self._of.clear()
@@ -295,7 +313,8 @@ class Canaries:
             changes.puts[self.prefix + PLANS] = _encode((force, None))
             self._renewed = False
         for key in self.touched:
-            changes.puts[self.prefix + key] = _encode((None, self.watches[key]))
+            watch = self.watches.get(key)
+            changes.puts[self.prefix + key] = None if watch is None else _encode((None, watch))
         self.touched.clear()
         changes.outs.extend(self.outs)
         self.outs.clear()

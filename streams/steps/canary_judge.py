@@ -84,15 +84,15 @@ def _guardrail(plan: CanaryPlan, told: Compared) -> Guardrail:
 
 
 def _needed(plan: CanaryPlan, told: Compared) -> int:
-    """Samples of the candidate with which it passes, if everything stays as it is; `at_least` while that cannot be told."""
+    """Samples of the candidate with which it passes, if everything stays as it is; 0 while that cannot be told."""
     fewest, enough = told.fewest, log(1 / plan.error)
     if fewest == 0 or told.beyond or told.limit is None:
-        return told.least
+        return 0
     low, high = 0.0, told.least / fewest
     while told.passes(high) < enough:
         low, high = high, high * 2
         if high * fewest > MOST_SAMPLES:
-            return told.least
+            return 0
     if low:
         for _ in range(6):
             middle = (low + high) / 2

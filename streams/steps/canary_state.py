@@ -49,7 +49,8 @@ class Canary(Struct, array_like=True):
 class Watch(Struct, array_like=True):
     """One plan for one agent. `cells`: counts by minute, since 1970, that time has not passed yet, by stage and artifact.
     `known`: artifacts that were seen, in order; `usual` is the one that a new one is compared with. `told`: the last revision
-    that was told of each candidate. `seen`: how far it was judged, in microseconds."""
+    that was told of each candidate. `seen`: how far it was judged, `heard`: how far when time last passed a decision, in
+    microseconds."""
 
     plan: str
     tenant: str
@@ -61,6 +62,7 @@ class Watch(Struct, array_like=True):
     cells: dict[int, dict[str, Sums]] = {}
     told: dict[str, int] = {}
     seen: int = 0
+    heard: int = 0
 
     @property
     def key(self) -> bytes:

@@ -72,7 +72,8 @@ def _words(plan: CanaryPlan, limit: Limit, told: Guardrail) -> str:
     beyond = told.candidate < told.limit if limit.guard is Guard.ACCURACY else told.candidate > told.limit
     if beyond:
         return f"{sentence}; of {samples} that may be chance"
-    return f"{sentence}; of {samples} that is not sure, some {told.needed:,} may do"
+    enough = f", some {told.needed:,} may do" if told.needed else ""
+    return f"{sentence}; of {samples} that is not sure{enough}"
 
 
 def _percent(value: float) -> str:

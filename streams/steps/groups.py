@@ -54,7 +54,7 @@ class GroupsFold:
             Silence(rules),
             Outliers(limits, rules),
             Drops(rules),
-            Canaries(rules),
+            Canaries(limits, rules),
             Drifting(cold, rules),
             Quality(cold, limits),
         )

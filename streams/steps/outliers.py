@@ -4,6 +4,9 @@ stage `groups`.
 The mean of a task (tenant, agent, task) is over the `DAYS` closed days before the decision's own day, so it does not depend on
 the order of arrival within the day. A decision over the threshold fires an alert of its own as soon as it is over, and resolves
 when it is corrected, or when nothing is heard of it for the decision's grace period: it is over then, and its cost is spent.
+
+Decisions that began more than `decision_keep_days` ago are passed over. So days that no other can be compared with any more, what
+fired on days before, and tasks of which nothing is left are let go, once a day.
 """
 
 from collections.abc import Mapping
@@ -68,9 +71,11 @@ class Outliers:
     def __init__(self, limits: Limits, rules: RuleBook) -> None:
         self.book = rules
         self.grace = int(limits.decision_grace_s * SECOND)
+        self.keep = limits.decision_keep_days
         self.tasks: dict[bytes, Task] = {}
         self.touched: set[bytes] = set()
         self.outs: list[Out] = []
+        self._days = [0, 0]
         self._agendas: tuple[Agenda[tuple[bytes, str]], Agenda[tuple[bytes, str]]] = (Agenda(SECOND), Agenda(SECOND))
 
     def load(self, value: bytes) -> bool:
@@ -81,10 +86,11 @@ class Outliers:
         return True
 
     def take(self, given: GroupInput, heard: int) -> None:
+        oldest = heard // DAY - self.keep
         for standing, sign in ((given.previous, -1), (given.now, 1)):
-            if standing is not None:
+            if standing is not None and standing.at // DAY >= oldest:
                 self._count(self._task(given.tenant, standing), standing, sign)
-        if given.now is not None:
+        if given.now is not None and given.now.at // DAY >= oldest:
             task = self._task(given.tenant, given.now)
             late = given.previous is not None and heard > given.previous.ended_at + self.grace
             for rule in self.book.now.apart:
@@ -100,10 +106,6 @@ class Outliers:
         day = standing.at // DAY
         decisions, tokens = task.days.get(day, (0, 0))
         task.days[day] = decisions + sign, tokens + sign * standing.tokens
-        newest = max(task.days)
-        for old in [one for one in task.days if one < newest - 2 * DAYS]:
-            del task.days[old]
-            task.fired = {name: fired for name, fired in task.fired.items() if fired.fires or fired.at // DAY != old}
         self.touched.add(task.key)
 
     def _look(self, rule: Rule, task: Task, decision: str, standing: Standing, heard: int, late: bool) -> None:
@@ -130,11 +132,14 @@ class Outliers:
             self._tell(rule, task, fired, AlertState.RESOLVED, standing.tokens, threshold, decisions, late)
 
     def advance(self, replay: bool, now: int) -> None:
+        if now // DAY > self._days[replay]:
+            self._days[replay] = now // DAY
+            self._let_go(replay, now // DAY - self.keep)
         agenda = self._agendas[replay]
         for key, name in agenda.due(now, LOOKS):
-            task = self.tasks[key]
-            fired = task.fired.get(name)
-            if fired is None or not fired.fires:
+            task = self.tasks.get(key)
+            fired = task.fired.get(name) if task is not None else None
+            if task is None or fired is None or not fired.fires:
                 continue
             if fired.heard + self.grace > now:
                 agenda.add(fired.heard + self.grace, (key, name))
@@ -142,6 +147,20 @@ class Outliers:
             rule = next((rule for rule in self.book.now.apart if rule.name == fired.rule), None)
             if rule is not None:
                 self._tell(rule, task, fired, AlertState.RESOLVED, None, None, 0)
+                self.touched.add(key)
+
+    def _let_go(self, replay: bool, oldest: int) -> None:
+        """Decisions that began before the day `oldest` are heard no more."""
+        for key, task in list(self.tasks.items()):
+            if task.replay is not replay:
+                continue
+            days = {day: sums for day, sums in task.days.items() if day >= oldest - DAYS}
+            fired = {name: one for name, one in task.fired.items() if one.fires or one.at // DAY >= oldest}
+            if len(days) < len(task.days) or len(fired) < len(task.fired):
+                task.days, task.fired = days, fired
+                self.touched.add(key)
+            if not days and not fired:
+                del self.tasks[key]
                 self.touched.add(key)
 
     def _tell(
@@ -207,7 +226,8 @@ class Outliers:
 
     def drain(self, changes: Changes) -> None:
         for key in self.touched:
-            changes.puts[self.prefix + key] = _encode(self.tasks[key])
+            task = self.tasks.get(key)
+            changes.puts[self.prefix + key] = None if task is None else _encode(task)
         self.touched.clear()
         changes.outs.extend(self.outs)
         self.outs.clear()

@@ -130,3 +130,36 @@ def test_a_task_that_is_hardly_known_has_no_outliers() -> None:
     agents.take(*(decision(f"d{n}", 1000) for n in range(19)), decision("big", 10**6, day=1))
     agents.take(decision("same-day", 10**6))
     assert agents.told == []
+
+
+def test_a_task_is_let_go_when_nothing_can_be_compared_with_it_and_its_numbers_stay_sound() -> None:
+    """Decisions are heard for 45 days, and compared with the 30 before their own."""
+    agents, day = Agents(), 1440
+
+    def kept() -> int:
+        return len([key for key in agents.disk if key.startswith(b"t")])
+
+    agents.take(*(decision(f"d{n}", 1000) for n in range(20)))
+    agents.take(decision("big", 5000, day=1), time(day))
+    agents.take(time(2 * day))
+    assert agents.states == [FIRING, RESOLVED]
+    agents.take(time(46 * day))
+    agents.take(decision("big", 9000, day=1, was=5000), decision("old", 9000, day=1))
+    assert [(told.state, told.transition) for told in agents.told[2:]] == [(FIRING, 3), (FIRING, 1)], "on its last day"
+    late = decision("big", 9500, day=1, was=9000), decision("other", 9000, day=1)
+    agents.take(time(47 * day), *late, decision("new", 1000, day=47))
+    assert [(told.state, told.transition) for told in agents.told[4:]] == [(RESOLVED, 4), (RESOLVED, 2)], "they are over"
+    assert kept() == 1
+    agents.take(time(47 * day + 75 * day + 1))
+    assert kept() == 1
+    agents.take(time(47 * day + 76 * day + 1))
+    assert kept() == 0
+    agents.take(time(47 * day + 76 * day + 1), decision("later", 1000, day=47))
+    assert kept() == 0
+
+
+def test_an_event_of_a_distant_day_takes_no_tasks_past_away() -> None:
+    agents = Agents()
+    agents.take(*(decision(f"d{n}", 1000) for n in range(20)), decision("clock", 1000, day=60_000))
+    agents.take(decision("big", 3001, day=1), time(1440))
+    assert agents.states == [FIRING]
