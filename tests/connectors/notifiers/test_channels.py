@@ -197,7 +197,7 @@ class TestWebhook(NotifierContract):
             began = time.monotonic()
             with closing(self.make(f"http://127.0.0.1:{server.getsockname()[1]}")) as mine:
                 assert mine.send(Notice([transition(1)])).status == 200
-            assert time.monotonic() - began < TIMEOUT_S + 1
+            assert time.monotonic() - began < TIMEOUT_S + 10, "not in hours"
             over.set()
             thread.join()
 

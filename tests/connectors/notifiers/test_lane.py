@@ -178,7 +178,7 @@ def test_one_request_finds_out_whether_a_channel_is_back(bench: Bench) -> None:
 
 
 def test_a_storm_is_gathered(bench: Bench) -> None:
-    lane = bench.lane(1, Storm(("rule",), 0.5))
+    lane = bench.lane(1, Storm(("rule",), 1.0))
     bench.put(lane, 1)
     wait(lambda: bench.channel.sent, "the first goes at once")
     for number in range(20):
@@ -186,7 +186,7 @@ def test_a_storm_is_gathered(bench: Bench) -> None:
     wait(lambda: len(bench.channel.sent) == 2, "the rest in one")
     (first, one), (second, rest) = bench.channel.sent
     assert (len(one), len(rest)) == (1, 40)
-    assert second - first >= 0.5
+    assert second - first >= 1
     assert [told for told in rest if told[0] == "s3"] == [("s3", 1), ("s3", 2)]
 
 
