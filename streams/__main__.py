@@ -11,6 +11,7 @@ from waterline.schemas.errors import Permanent
 from waterline.schemas.facts import GroupInput, PriceVersion
 from waterline.schemas.frames import parse_facts, parse_frame, parse_moved
 from waterline.schemas.settings import Settings, settings
+from waterline.schemas.statusz import Statusz
 from waterline.schemas.topics import (
     AGENT_EVENTS,
     AGENT_MOVED,
@@ -30,7 +31,7 @@ from waterline.schemas.topics import (
 from waterline.streams import rules_file
 from waterline.streams.meter import Meters
 from waterline.streams.prices import Feed, publish
-from waterline.streams.rules_feed import RulesFeed
+from waterline.streams.rules_feed import RulesFeed, followed
 from waterline.streams.run import run
 from waterline.streams.stage import Plan
 from waterline.streams.steps.decide import DecideFold
@@ -107,9 +108,15 @@ def main() -> None:
         feed = RulesFeed(Path(config.rules_file).expanduser(), meters) if config.rules_file else None
     except Permanent as error:
         raise SystemExit("\n".join(f"streams: {line}" for line in error.reason.splitlines())) from error
-    decide, groups = plans(config, prices.book, feed.book if feed else RuleBook(rules_file.default()))
+    book = feed.book if feed else RuleBook(rules_file.default())
+    default = followed(book.now)
+    decide, groups = plans(config, prices.book, book)
     companions: list[Companion] = [prices, feed] if feed else [prices]
-    run(Worker(config, decide, groups, companions=companions, meters=meters))
+
+    def statusz() -> Statusz:
+        return Statusz(followed=(feed.followed if feed else default,))
+
+    run(Worker(config, decide, groups, companions=companions, meters=meters, statusz=statusz))
 
 
 if __name__ == "__main__":

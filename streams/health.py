@@ -1,12 +1,15 @@
 """What a process says of itself over HTTP: /healthz (alive and moving), /readyz (every owned partition is at work, or why
-not, one reason a line) and /metrics."""
+not, one reason a line), /statusz (what it works by, as JSON) and /metrics."""
 
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
+
+from waterline.schemas.statusz import Statusz, Tells
 
 Reasons = Callable[[], Sequence[str]]
 
@@ -18,6 +21,7 @@ def serve(
     registry: CollectorRegistry,
     host: str = "127.0.0.1",
     process: str = "streams",
+    statusz: Tells = Statusz,
 ) -> ThreadingHTTPServer:
     """Answers in a thread of its own, so that it still does when the event loop hangs. Port 0 takes a free one.
 
@@ -32,11 +36,13 @@ def serve(
         def do_GET(self) -> None:
             if self.path == "/metrics":
                 self._answer(200, generate_latest(registry).decode(), "text/plain; version=0.0.4; charset=utf-8")
+            elif self.path == "/statusz":
+                self._answer(200, msgspec.json.encode(statusz()).decode(), "application/json")
             elif self.path in ("/healthz", "/readyz"):
                 reasons = (alive if self.path == "/healthz" else ready)()
                 self._answer(503 if reasons else 200, "\n".join(reasons or ["ok"]) + "\n")
             else:
-                self._answer(404, "there is /healthz, /readyz and /metrics\n")
+                self._answer(404, "there is /healthz, /readyz, /statusz and /metrics\n")
 
         def _answer(self, code: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
             body = text.encode()

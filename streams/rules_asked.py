@@ -125,7 +125,13 @@ def read(node: Node, label: str, found: list[Mistake], lines: dict[str, int], fo
         return None
     rule = Rule(**{field: value for field, value in given.items() if value is not None})  # type: ignore[arg-type]
     sql, _, rows = _COMMENT.sub("", text).partition(";")
-    return Asked(rule=rule, unit=unit, sql=sql.strip(), rows=rows.strip().removesuffix(";").strip(), parameters=parameters)
+    rows = rows.strip().removesuffix(";").strip()
+    return Asked(rule=rule, unit=unit, sql=sql.strip(), rows=rows, parameters=parameters, question=told or "")
+
+
+def path_of(told: str, folder: Path) -> Path:
+    """Where a question is that a rules file in `folder` names."""
+    return folder / told if told.endswith(".sql") else FOLDER / f"{told}.sql"
 
 
 def _every(text: str) -> int:
@@ -147,7 +153,7 @@ def _unit(text: str) -> str:
 
 def _file(fields: Fields, told: str, folder: Path) -> str | None:
     """The text of the question; None when it is none."""
-    path = folder / told if told.endswith(".sql") else FOLDER / f"{told}.sql"
+    path = path_of(told, folder)
     try:
         text = path.read_bytes()[: LARGEST + 1].decode()
     except (OSError, ValueError) as error:

@@ -3,12 +3,15 @@ that cannot be read, changes nothing, and it is said so."""
 
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from waterline.schemas.errors import ErrorCode, Permanent
+from waterline.schemas.statusz import Followed
 from waterline.streams.rules_file import checked, parse
 from waterline.streams.rules_nodes import LARGEST
 from waterline.streams.steps.rules import RuleBook, Rules
@@ -36,6 +39,7 @@ class RulesFeed:
         if isinstance(self._judged, str):
             raise Permanent(ErrorCode.INVALID_PARAMETER, self._judged)
         self.book = RuleBook(checked(self._judged, path))
+        self.followed = followed(self.book.now, path)
         self._unreadable = meters[f"{process}_rules_unreadable"]
         self._reloads = meters[f"{process}_rules_reloads_total"]
         self._log = structlog.get_logger(process)
@@ -59,14 +63,17 @@ class RulesFeed:
             count, before = len(news.rules) + len(news.apart) + len(news.asked), self.book.now.version
             self._log.info("rules taken", file=str(self.path), version=news.version, before=before, rules=count)
             self.book.now = news
+            self.followed = followed(news, self.path)
             self._reloads.labels("taken").inc()
 
     def _judge(self, content: bytes | str) -> Rules | None:
         rules, wrong = self.book.now, [content] if isinstance(content, str) else []
         if isinstance(content, bytes):
             rules, mistakes = parse(content, self.path.parent)
-            wrong = [f"line {one.line}: {one.what}" for one in mistakes]
+            wrong = [f"{self.path}, line {one.line}: {one.what}" for one in mistakes]
         self._unreadable.set(bool(wrong))
+        since = (self.followed.refused_since or datetime.now(UTC)) if wrong else None
+        self.followed = replace(self.followed, mistakes=tuple(wrong), refused_since=since)
         if wrong:
             self._reloads.labels("refused").inc()
             self._log.error(
@@ -82,3 +89,8 @@ class RulesFeed:
                 return file.read(LARGEST + 1)
         except OSError as error:
             return f"{self.path}: {error.strerror}"
+
+
+def followed(rules: Rules, path: Path | None = None) -> Followed:
+    """Rules that are in force from now on; those that come along when there is no file."""
+    return Followed(what="rules", file=str(path or ""), version=rules.version, since=datetime.now(UTC))

@@ -17,6 +17,7 @@ from waterline.schemas.clients import kafka_config
 from waterline.schemas.errors import Permanent, Transient
 from waterline.schemas.faults import Guard, without
 from waterline.schemas.settings import Settings
+from waterline.schemas.statusz import Statusz, Tells
 from waterline.schemas.topics import DEAD_LETTERS
 from waterline.streams.app import make_app
 from waterline.streams.changelog import Changelog
@@ -67,6 +68,7 @@ class Worker:
         group: str = GROUP,
         companions: Sequence[Companion] = (),
         meters: Meters | None = None,
+        statusz: Tells = Statusz,
     ) -> None:
         self.settings = settings
         self.plans = (decide, groups)
@@ -74,6 +76,7 @@ class Worker:
         self.companions = companions
         self.config = kafka_config(settings)
         self.meters = meters or Meters()
+        self.statusz = statusz
         self.counts: dict[str, int] = {}
         self.watch = Watch(settings, self.meters)
         self.slot = take(settings.data_dir / "streams")
@@ -84,7 +87,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         port, host = self.settings.streams_metrics_port, self.settings.health_host
-        serve(port, self.watch.alive, self.watch.ready, self.meters.registry, host)
+        serve(port, self.watch.alive, self.watch.ready, self.meters.registry, host, statusz=self.statusz)
         beat = asyncio.create_task(self.watch.beat())
         waiting = asyncio.create_task(self._prepare())
         await asyncio.wait({waiting, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)

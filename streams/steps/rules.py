@@ -121,13 +121,14 @@ class Rule(Struct, frozen=True, kw_only=True):
 class Asked(Struct, frozen=True, kw_only=True):
     """A rule whose value is the answer to a question: `sql` is asked of each window of `rule.window_s` seconds once it is over,
     and answers a row for each group. `rows` is SQL that shows what is behind a group's value; empty = `sql` itself. The rule's
-    measure is the question's name, and its groups are what the answer's columns say."""
+    measure is the question's name, and its groups are what the answer's columns say. `question` is as the rules file names it."""
 
     rule: Rule
     unit: str
     sql: str
     rows: str = ""
     parameters: tuple[tuple[str, str], ...] = ()
+    question: str = ""
 
     @property
     def name(self) -> str:

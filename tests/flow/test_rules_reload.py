@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from tests.flow.conftest import Pipeline
+from waterline.schemas.statusz import Statusz
+from waterline.stack import health
 from waterline.streams import rules_file
 
 AGENT = "reloaded"
@@ -60,8 +62,13 @@ def test_rules_change_while_everything_runs(pipeline: Pipeline, rules: Path) -> 
 
     rules.write_text(rules.read_text().replace("above: 50%", "above: 50"))
     pipeline.until(lambda: metric(pipeline, "streams_rules_unreadable") == 1, 10)
-    port = pipeline.stack.environment["WATERLINE_STREAMS_METRICS_PORT"]
-    assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200, "it goes on working"
+    for part in ("STREAMS", "RULER"):
+        url = f"http://127.0.0.1:{pipeline.stack.environment[f'WATERLINE_{part}_METRICS_PORT']}/readyz"
+        assert httpx.get(url, timeout=5).status_code == 200, "it goes on working"
+        (trouble,) = pipeline.until(lambda url=url: health.troubles(part, health.statusz(url) or Statusz()), 10)  # noqa: B023
+        assert f"version {version}: since " in trouble
+        assert f"the file is refused: {rules}, line " in trouble
+        assert ": rule reload_probe: above: '50' is no share" in trouble
     assert len(told(pipeline)) == 1, "by the rules it had"
 
     rules.write_text(before)

@@ -52,6 +52,7 @@ def test_a_changed_file_is_taken_when_it_was_found_the_same_twice(feed: RulesFee
     look(feed, 1)
     assert [str(rule.above) for rule in feed.book.now.rules] == ["0.10"]
     assert feed.book.now.version != first.version
+    assert feed.followed.version == feed.book.now.version
     assert value(meters.registry, "streams_rules_reloads_total", outcome="taken") == 1
 
 
@@ -68,8 +69,17 @@ def test_a_mistake_keeps_the_old_rules_and_says_so_until_it_is_mended(
     assert said.count("rules refused") == 1
     assert "line 2: " in said
     assert "write 5%" in said
+    told = feed.followed
+    assert (told.version, told.file, len(told.mistakes)) == (first.version, str(path), 2)
+    assert told.mistakes[0].startswith(f"{path}, line 2: ")
+    assert told.refused_since is not None
+    path.write_text(WRONG.replace("!", "?"))
+    look(feed)
+    assert feed.followed.refused_since == told.refused_since, "it is another mistake, and still refused since then"
     path.write_text(ONE)
     look(feed)
+    assert (feed.followed.mistakes, feed.followed.refused_since) == ((), None)
+    assert feed.followed.since == told.since
     assert feed.book.now is first
     assert value(meters.registry, "streams_rules_unreadable") == 0
     assert value(meters.registry, "streams_rules_reloads_total", outcome="taken") == 0, "nothing was new"

@@ -1,9 +1,9 @@
-"""`waterline status`: what runs, whether it is ready, and why not."""
+"""`waterline status`: what runs, whether it is ready and why not, and what is wrong although it is."""
 
 import json
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +21,7 @@ COLORS = {"running": "green", "failed": "red", "stopped": "red", "waiting": "yel
 
 @dataclass
 class Row:
-    """`lag` is None where the part does not tell."""
+    """`lag` is None where the part does not tell; `versions` are of the rules or routes that it works by."""
 
     part: str
     state: str
@@ -32,6 +32,8 @@ class Row:
     url: str
     log: str
     lag: int | None
+    versions: dict[str, str] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +44,8 @@ def status(
     data_dir: Annotated[Path | None, typer.Option(help="where the stack keeps its data; default .waterline")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
-    """Show each part of the running stack. Exit code 1 when one is not ready, 3 when no stack runs."""
+    """Show each part of the running stack, and below it files that were refused and rules whose question is not answered. Exit
+    code 1 when a part is not ready, 3 when no stack runs."""
     home = (data_dir or Settings().data_dir).absolute()
     running = state.running(home)
     if not running:
@@ -60,7 +63,10 @@ def status(
         whole = {"running": True, "pid": running.pid, "ready": running.ready, "data_dir": str(home)}
         typer.echo(json.dumps(whole | {"environment": running.environment, "parts": [asdict(row) for row in rows]}, indent=2))
     else:
-        show.print_table(show.console(), HEAD, [cells(row) for row in rows])
+        console = show.console()
+        show.print_table(console, HEAD, [cells(row) for row in rows])
+        for trouble in (trouble for row in rows for trouble in row.troubles):
+            console.print(Text.assemble(("! ", "bold red"), show.text(trouble)), soft_wrap=True)
     if not running.ready or not all(row.ready for row in rows):
         raise typer.Exit(1)
 
@@ -87,8 +93,13 @@ def look(part: state.PartState) -> Row:
         answer = health.ask(part.ready_url)
     else:
         answer = health.Answer(True) if kafka.answers(part.url) else health.Answer(False, "does not answer")
-    waiting = health.lag(part.ready_url, part.name) if part.ready_url.endswith("/readyz") else None
-    return Row(part.name, part.state, answer.ready, answer.why, part.pid, part.restarts, part.url, part.log, waiting)
+    asked = part.ready_url.endswith("/readyz")
+    waiting = health.lag(part.ready_url, part.name) if asked else None
+    row = Row(part.name, part.state, answer.ready, answer.why, part.pid, part.restarts, part.url, part.log, waiting)
+    if asked and (told := health.statusz(part.ready_url)) is not None:
+        row.versions = {one.what: one.version for one in told.followed}
+        row.troubles = health.troubles(part.name, told)
+    return row
 
 
 def cells(row: Row) -> list[show.Cell]:

@@ -12,9 +12,10 @@ from waterline.ruler.meters import Meters
 from waterline.ruler.ruler import Ruler
 from waterline.schemas.errors import Permanent
 from waterline.schemas.settings import settings
+from waterline.schemas.statusz import Statusz
 from waterline.streams import rules_file
 from waterline.streams.health import serve
-from waterline.streams.rules_feed import RulesFeed
+from waterline.streams.rules_feed import RulesFeed, followed
 from waterline.streams.steps.rules import RuleBook
 from waterline.streams.writer import Fenced
 
@@ -28,10 +29,16 @@ def main() -> None:
         feed = RulesFeed(Path(config.rules_file).expanduser(), meters, process="ruler") if config.rules_file else None
     except Permanent as error:
         raise SystemExit("\n".join(f"ruler: {line}" for line in error.reason.splitlines())) from error
-    ruler = Ruler(config, feed.book if feed else RuleBook(rules_file.default()), feed, meters=meters)
+    book = feed.book if feed else RuleBook(rules_file.default())
+    ruler, default = Ruler(config, book, feed, meters=meters), followed(book.now)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ruler.close())
-    health = serve(config.ruler_metrics_port, ruler.alive, ruler.unready, meters.registry, config.health_host, "ruler")
+
+    def statusz() -> Statusz:
+        return Statusz(followed=(feed.followed if feed else default,), unanswered=ruler.unanswered())
+
+    port, host = config.ruler_metrics_port, config.health_host
+    health = serve(port, ruler.alive, ruler.unready, meters.registry, host, "ruler", statusz)
     try:
         ruler.run()
     except Fenced as error:

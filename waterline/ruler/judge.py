@@ -2,22 +2,23 @@
 
 Every group has an alert of its own, with the state machine of all rules (streams/steps/alarm.py). A group that fires, or is about
 to, and is missing in an answer has too little data; one at rest is passed over. When there is no answer for as long as the rule
-holds out, what fires has no data, and so has the rule itself, an alert without a group: nobody knows how things stand.
+holds out, what fires has no data. The rule itself fires, as an alert of its own, until it is answered again: nobody knows how
+things stand, and whoever relies on the rule must hear of that.
 """
 
 from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from waterline.ruler.asker import Group, Row, Span, evidence
+from waterline.ruler.asker import Group, Row, Span, evidence, filled, values_of
 from waterline.schemas.alerts import AlertState, AlertTransition, alert_id
 from waterline.streams.steps.alarm import REST, START, Alarm, Point, Verdict, alike, step
 from waterline.streams.steps.evidence import show
 from waterline.streams.steps.moment import instant
 from waterline.streams.steps.rules import Asked
 
-ITSELF: Group = ("", ())
-"""The rule as a whole: an alert of the installation."""
+ITSELF: Group = ("", (("about", "the question itself"),))
+"""That the rule is not answered: an alert of the installation."""
 
 
 class Judge:
@@ -33,9 +34,8 @@ class Judge:
     def answer(self, span: Span, rows: Iterable[Row]) -> None:
         """What was answered of a window; windows come in order."""
         found = {row.group: row for row in rows}
-        if ITSELF not in found and (itself := self.alarms.get(ITSELF)) is not None and itself.told is AlertState.NO_DATA:
-            self._tell(ITSELF, itself, span, AlertState.OK, None, f"{self.asked.name} is answered again")
-            itself.base = START
+        if (itself := self.alarms.get(ITSELF)) is not None and itself.told is AlertState.FIRING:
+            self._tell(ITSELF, itself, span, AlertState.RESOLVED, None, f"{self.asked.name} is answered again")
         waiting = [group for group, alarm in self.alarms.items() if alarm.base.state not in REST and group not in found]
         for group in (*found, *waiting):
             self._judge(group, span, found.get(group))
@@ -48,13 +48,14 @@ class Judge:
             self._tell(group, alarm, span, alarm.base.state, row, self._summary(group, span, alarm.base.state, row))
         self._keep(group, alarm, before)
 
-    def unanswered(self, span: Span, why: str) -> None:
-        """Nobody can say how things stand since the window `span`."""
+    def unanswered(self, span: Span, why: str, held_out: bool) -> None:
+        """Nobody can say how things stand since the window `span`. `held_out`: for as long as what fires may go on firing."""
         reason = f"{self.asked.name} has not been answered since {instant(span.start):%Y-%m-%d %H:%M} UTC: {why}"
-        itself = self.alarms.get(ITSELF) or Alarm(fired=[])
-        self.alarms.setdefault(ITSELF, itself)
+        itself = self.alarms.setdefault(ITSELF, Alarm(fired=[]))
+        if itself.told is not AlertState.FIRING:
+            self._tell(ITSELF, itself, span, AlertState.FIRING, None, reason)
         for group, alarm in self.alarms.items():
-            if alarm.told is not AlertState.NO_DATA and (group == ITSELF or alarm.base.state not in REST):
+            if held_out and alarm.told is not AlertState.NO_DATA and alarm.base.state not in REST:
                 self._tell(group, alarm, span, AlertState.NO_DATA, None, reason)
                 alarm.base = Point(AlertState.NO_DATA)
 
@@ -93,7 +94,7 @@ class Judge:
         return f"{about} is {value} {when} ({row.samples} samples); the limit is {limit}"
 
     def _tell(self, group: Group, alarm: Alarm, span: Span, state: AlertState, row: Row | None, summary: str) -> None:
-        rule, (tenant, names) = self.asked.rule, group
+        rule, (tenant, names), itself = self.asked.rule, group, group == ITSELF
         alarm.transition += 1
         if state is AlertState.FIRING:
             alarm.opened_at = span.end
@@ -112,14 +113,14 @@ class Judge:
             measure=rule.measure,
             unit=self.asked.unit,
             value=row.value if row else None,
-            threshold=rule.above,
-            clear=(rule.above * rule.clear_at).normalize(),
+            threshold=None if itself else rule.above,
+            clear=None if itself else (rule.above * rule.clear_at).normalize(),
             samples=row.samples if row else 0,
-            samples_needed=rule.at_least,
+            samples_needed=0 if itself else rule.at_least,
             window_from=instant(span.start),
             window_to=instant(span.end),
             decisions=row.decisions if row else [],
-            sql=evidence(self.asked, group, span),
+            sql=filled(self.asked.sql, values_of(self.asked, span).get) if itself else evidence(self.asked, group, span),
             runbook=rule.runbook,
             rules_version=self.version,
         )

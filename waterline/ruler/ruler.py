@@ -3,8 +3,8 @@
     rules -> windows that are due -> ClickHouse -> alarms -> one transaction (transitions, and how far each rule has come)
 
 A window is asked of `ruler_lateness_s` after its end. After a restart all windows since the last one that was judged are asked of
-in order, at most those of a day. A question that is not answered holds its rule up, is asked again, and is told as `no_data`
-when that lasts as long as the rule's `hold`.
+in order, at most those of a day. A question that is not answered holds its rule up and is asked again. When that lasts as long as
+the rule's `hold`, or QUIET_S, the rule itself fires; what fires by it is told as `no_data` after its `hold`.
 """
 
 import time
@@ -25,10 +25,11 @@ from waterline.ruler.memory import Courses, Memory
 from waterline.ruler.meters import Meters
 from waterline.schemas.errors import Permanent, Transient
 from waterline.schemas.settings import Settings
+from waterline.schemas.statusz import Unanswered
 from waterline.schemas.topics import ALERT_TRANSITIONS, RULER_CHANGELOG, Topic
 from waterline.streams.changelog import Unsettled
 from waterline.streams.steps.alarm import Alarm
-from waterline.streams.steps.moment import DAY, SECOND
+from waterline.streams.steps.moment import DAY, SECOND, instant
 from waterline.streams.steps.rules import Asked, RuleBook, Rules
 from waterline.streams.writer import Aborted
 
@@ -36,6 +37,8 @@ NAME = "waterline-ruler"
 LOOK_S, STALE_S = 1.0, 120.0
 AT_ONCE = 60
 """Windows of a rule between two commits, when it has some to catch up with."""
+QUIET_S = 900
+"""So long a question may go without an answer and nobody is told, at most."""
 AGAIN_S, RARELY_S = 1.0, 60.0
 """How soon a question that failed is asked again: at first, and in the end."""
 
@@ -133,8 +136,16 @@ class Ruler:
         return self.alive() + [
             f"{name} is not answered: {course.failed}"
             for name, course in list(self._courses.items())
-            if course.failed and self._held_out(course, now)
+            if course.failed and self._told_of(course, now)
         ]
+
+    def unanswered(self) -> tuple[Unanswered, ...]:
+        """The rules whose question was not answered when it was asked last. Asked by other threads."""
+        return tuple(
+            Unanswered(rule=name, since=instant(course.failing), reason=course.failed)
+            for name, course in list(self._courses.items())
+            if course.failed
+        )
 
     # rules and what is known of them
 
@@ -216,18 +227,17 @@ class Ruler:
         self.meters["ruler_questions_total"].labels(name, "failed").inc()
         if course.failed != reason:
             log.warning("a question is not answered", rule=name, reason=reason)
-        course.failed, course.failing = reason, course.failing or now
+        course.failing, course.failed = course.failing or now, reason
         course.again = now + int(course.wait_s * SECOND)
         course.wait_s = min(2 * course.wait_s, RARELY_S)
         if self._client is not None:
             self._client.close()
             self._client = None
-        if self._held_out(course, now):
-            course.judge.unanswered(Span(course.end, now), reason)
+        if self._told_of(course, now):
+            course.judge.unanswered(Span(course.end, now), reason, now - course.failing >= _hold(course))
 
-    def _held_out(self, course: Course, now: int) -> bool:
-        rule = course.judge.asked.rule
-        return now - course.failing >= rule.hold_windows * rule.window_s * SECOND
+    def _told_of(self, course: Course, now: int) -> bool:
+        return now - course.failing >= min(_hold(course), QUIET_S * SECOND)
 
     def _connected(self) -> Client:
         if self._client is None:
@@ -260,3 +270,9 @@ class Ruler:
 
 def _about(asked: Asked) -> tuple[object, ...]:
     return asked.rule.measure, asked.rule.window_s, asked.unit, asked.parameters
+
+
+def _hold(course: Course) -> int:
+    """How long what fires goes on firing without an answer, in microseconds."""
+    rule = course.judge.asked.rule
+    return rule.hold_windows * rule.window_s * SECOND

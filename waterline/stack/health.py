@@ -4,8 +4,12 @@ import http.client
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from datetime import datetime
 
+import msgspec
 from prometheus_client.parser import text_string_to_metric_families
+
+from waterline.schemas.statusz import Statusz
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 LONGEST = 500
@@ -57,3 +61,27 @@ def lag(ready_url: str, part: str, timeout: float = 2.0) -> int | None:
         return None
     values = [sample.value for family in families for sample in family.samples if sample.name == f"{part}_lag_records"]
     return int(sum(values)) if values else None
+
+
+def statusz(ready_url: str, timeout: float = 2.0) -> Statusz | None:
+    """What the part works by, and what is wrong although it works; None when it does not tell."""
+    try:
+        with _DIRECT.open(ready_url.removesuffix("/readyz") + "/statusz", timeout=timeout) as response:
+            return msgspec.json.decode(response.read(), type=Statusz)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+        return None
+
+
+def troubles(part: str, told: Statusz) -> list[str]:
+    """A sentence for each thing that is wrong although the part works."""
+    said = []
+    for one in told.followed:
+        if one.mistakes and one.refused_since:
+            more = f" (the first of {len(one.mistakes)} mistakes)" if len(one.mistakes) > 1 else ""
+            still = f"{part} still works by the {one.what} of {_time(one.since)}, version {one.version}"
+            said.append(f"{still}: since {_time(one.refused_since)} the file is refused: {one.mistakes[0]}{more}")
+    return said + [f"rule {one.rule} is not answered since {_time(one.since)}: {one.reason[:LONGEST]}" for one in told.unanswered]
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

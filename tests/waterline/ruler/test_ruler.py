@@ -4,15 +4,18 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from tests.waterline.ruler.world import World, at, calls, canaries, indexed, only, searched
+from waterline.connectors.notifiers.contract import closes, opens
 from waterline.ruler import asker
 from waterline.schemas.alerts import AlertState
 from waterline.schemas.errors import Permanent
 from waterline.schemas.events import Clock
+from waterline.streams.steps.rules import Rules
 
 PENDING, FIRING, RESOLVED = AlertState.PENDING, AlertState.FIRING, AlertState.RESOLVED
-NO_DATA, OK, INSUFFICIENT = AlertState.NO_DATA, AlertState.OK, AlertState.INSUFFICIENT
+NO_DATA, INSUFFICIENT = AlertState.NO_DATA, AlertState.INSUFFICIENT
 LAG, FRESH = "pipeline_lag", "context_freshness"
 
 
@@ -121,7 +124,8 @@ def test_a_canary_that_is_silent_is_late_and_no_canary_is_nothing(world: World) 
     assert [(one.state, one.group["source"]) for one in world.told()] == [(FIRING, "wiki"), (RESOLVED, "wiki")]
 
 
-def test_a_question_that_is_not_answered_is_no_data_and_never_ok(world: World) -> None:
+def test_a_question_that_is_not_answered_is_told_and_what_fires_by_it_is_no_data(world: World) -> None:
+    """Whoever relies on the rule hears once that it is blind, why, and when it sees again; it never says `ok`."""
     for minute in range(1, 10):
         world.events(indexed(minute - 0.5, 100))
     ruler = world.ruler(only(FRESH))
@@ -130,16 +134,36 @@ def test_a_question_that_is_not_answered_is_no_data_and_never_ok(world: World) -
     world.pass_to(ruler, 5)
     assert [one.state for one in world.told()] == [FIRING]
     assert ruler.unready() == []
-    world.pass_to(ruler, 8)
+    assert [(one.rule, one.reason != "") for one in ruler.unanswered()] == [(FRESH, True)], "it is shown at once"
+    world.pass_to(ruler, 9)
     by_group = {one.group.get("source", ""): one for one in world.told()}
-    assert {group: one.state for group, one in by_group.items()} == {"wiki": NO_DATA, "": NO_DATA}
+    assert {group: one.state for group, one in by_group.items()} == {"wiki": NO_DATA, "": FIRING}
     assert "context_freshness has not been answered since" in by_group["wiki"].summary
     assert ruler.unready()[0].startswith("context_freshness is not answered: ")
     world.client.command("RENAME TABLE gone TO events")
-    world.pass_to(ruler, 10)
-    assert [one.state for one in world.told() if one.group] == [FIRING, NO_DATA, FIRING]
-    assert [one.state for one in world.told() if not one.group] == [NO_DATA, OK]
-    assert ruler.unready() == []
+    world.pass_to(world.ruler(only(FRESH)), 11)
+    assert [one.state for one in world.told() if "source" in one.group] == [FIRING, NO_DATA, FIRING]
+    blind, sees = [one for one in world.told() if "source" not in one.group]
+    assert ([blind.state, sees.state], [blind.transition, sees.transition]) == ([FIRING, RESOLVED], [1, 2])
+    assert "UNKNOWN_TABLE" in blind.summary, "with the error"
+    assert (opens(blind), closes(sees), blind.severity) == (True, True, only(FRESH).asked[0].severity)
+    assert (blind.group, blind.value, blind.threshold) == ({"about": "the question itself"}, None, None)
+    assert "events" in blind.sql
+
+
+def test_a_question_of_long_windows_is_told_of_soon(world: World) -> None:
+    """Its hold is three days."""
+    (asked,) = only(FRESH).asked
+    broken = "SELECT {from:DateTime64(6, 'UTC')}, {to:DateTime64(6, 'UTC')}, nothing AS value, 1 AS samples"
+    daily = replace(asked, sql=broken, rule=replace(asked.rule, window_s=86400))
+    world.now = at(0).replace(hour=23, minute=58) - timedelta(days=2)
+    ruler = world.ruler(Rules("v", (), asked=(daily,)))
+    for _ in range(20):
+        world.now += timedelta(minutes=1)
+        ruler.turn()
+    (told,) = world.told()
+    assert (told.state, told.group) == (FIRING, {"about": "the question itself"})
+    assert "nothing" in told.summary
 
 
 def test_a_rule_that_is_gone_resolves_its_alerts_and_goes_on_counting(world: World) -> None:
