@@ -74,7 +74,7 @@ def text(value: Any) -> str:
 
 
 def console() -> Console:
-    """On a terminal as wide as it is; into a file or a pipe so wide that nothing needs folding."""
+    """On a terminal as wide as it is; into a file or a pipe so wide that little needs folding."""
     return Console() if sys.stdout.isatty() else Console(width=NO_TERMINAL)
 
 
@@ -84,8 +84,10 @@ def print_rows(
     rows: Sequence[Mapping[str, Any]],
     units: Mapping[str, str] | None = None,
     whole: bool = False,
+    upright: bool = False,
 ) -> None:
-    """What is empty, or the same in every one of many rows, is said once, below, unless the `whole` table is wanted."""
+    """What is empty, or the same in every one of many rows, is said once, below, unless the `whole` table is wanted. `upright`:
+    rows that are wider than the console stand upright, also in a file or a pipe."""
     units = units or {}
     if whole:
         print_table(console, columns, [[text(row[column]) for column in columns] for row in rows])
@@ -100,7 +102,8 @@ def print_rows(
         for row in rows:
             console.print(_table(["", ""], [[named[column], text(row[column])] for column in shown], header=False))
     elif shown:
-        print_table(console, [named[column] for column in shown], [[text(row[column]) for column in shown] for row in rows])
+        cells = [[text(row[column]) for column in shown] for row in rows]
+        print_table(console, [named[column] for column in shown], cells, upright)
     if same:
         said = [escape(f"{named[column]} {text(rows[0][column])}") for column in same]
         console.print(f"[dim]in every row:[/] {', '.join(said)}", highlight=False)
@@ -112,10 +115,11 @@ def _same(column: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     return all(row[column] == rows[0][column] for row in rows)
 
 
-def print_table(console: Console, head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """A table; on a terminal that is narrower than it, each row upright: a line `column: value` for each cell."""
+def print_table(console: Console, head: Sequence[str], rows: Sequence[Sequence[Cell]], upright: bool = False) -> None:
+    """A table; on a terminal that is narrower than it, or anywhere if `upright`, each row upright: a line `column: value` for a
+    cell."""
     widths = [max([cell_len(name), *(cell_len(str(row[place])) for row in rows)]) for place, name in enumerate(head)]
-    if not console.is_terminal or sum(widths) + PADDING * len(head) <= console.width:
+    if not (console.is_terminal or upright) or sum(widths) + PADDING * len(head) <= console.width:
         console.print(_table(head, rows))
         return
     for number, row in enumerate(rows):
@@ -138,7 +142,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Cell]], header: bool = T
 def print_answer(console: Console, answer: Answer, completeness: Mapping[str, Any]) -> None:
     question = answer.question
     console.print(f"[bold]{question.words}[/]", highlight=False)
-    print_rows(console, answer.columns, answer.rows, question.units)
+    print_rows(console, answer.columns, answer.rows, question.units, upright=True)
     count = len(answer.rows)
     console.print(f"[dim]{count:,} row{'' if count == 1 else 's'};[/] {standing(completeness)}", highlight=False)
 

@@ -49,6 +49,16 @@ def test_into_a_file_it_is_always_a_table() -> None:
     assert shown(40, terminal=False)[0].split() == ["decision", "agent", "cost"]
 
 
+def test_answers_that_do_not_fit_stand_upright_in_a_file_too() -> None:
+    """A folded statement beside twenty other columns is readable to nobody."""
+    out, rows = StringIO(), [ROWS[0] | {"sql": f"SELECT {n}," * 60} for n in range(4)]
+    show.print_rows(Console(file=out, width=show.NO_TERMINAL), list(rows[0]), rows, upright=True)
+    assert out.getvalue().splitlines()[:2] == [f"sql: {rows[0]['sql']}", ""]
+    out = StringIO()
+    show.print_rows(Console(file=out, width=show.NO_TERMINAL), list(ROWS[0]), ROWS, upright=True)
+    assert out.getvalue().splitlines()[0].split() == ["decision", "agent", "cost"]
+
+
 def test_few_rows_that_are_wide_keep_their_names_whatever_comes_first() -> None:
     """A row that begins with a time and holds a long statement."""
     row: dict[str, object] = {"at": datetime(2026, 11, 20, 9, tzinfo=UTC)} | {f"column_{n}": n for n in range(12)}
