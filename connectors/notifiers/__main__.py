@@ -37,8 +37,12 @@ def main() -> None:
         signal.signal(number, lambda *_: notifier.stop.set())
     threading.excepthook = _die
     host, port = config.health_host, config.notifier_metrics_port
+
+    def alive() -> bool:
+        return time.monotonic() - notifier.turned < STALE_S
+
     try:
-        health = Health(port, lambda: time.monotonic() - notifier.turned < STALE_S, notifier.unready, notifier.meters, host)
+        health = Health(port, alive, notifier.unready, notifier.meters, host, notifier.statusz)
     except OSError as error:
         raise SystemExit(f"notifier: cannot listen on {host}:{port}: {error.strerror}") from error
     try:

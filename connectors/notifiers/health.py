@@ -1,4 +1,5 @@
-"""What the notifier says of itself: /healthz (the loop turns), /readyz (it does its work, or why not), /metrics."""
+"""What the notifier says of itself: /healthz (the loop turns), /readyz (it does its work, or why not), /statusz (the routes it
+works by), /metrics."""
 
 import socket
 import threading
@@ -6,10 +7,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from waterline.schemas.metrics import METRICS, Metric
+from waterline.schemas.statusz import Statusz, Tells
 
 DECLARED: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 
@@ -44,12 +47,20 @@ class Health:
     """Answers on its own thread. Raises OSError when the port is taken; 0 takes a free one."""
 
     def __init__(
-        self, port: int, alive: Callable[[], bool], unready: Callable[[], list[str]], meters: Meters, host: str = "127.0.0.1"
+        self,
+        port: int,
+        alive: Callable[[], bool],
+        unready: Callable[[], list[str]],
+        meters: Meters,
+        host: str = "127.0.0.1",
+        statusz: Tells = Statusz,
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if self.path == "/metrics":
                     self._answer(HTTPStatus.OK, generate_latest(meters.registry), CONTENT_TYPE_LATEST)
+                elif self.path == "/statusz":
+                    self._answer(HTTPStatus.OK, msgspec.json.encode(statusz()), "application/json")
                 elif self.path in ("/healthz", "/readyz"):
                     why = unready() if self.path == "/readyz" else [] if alive() else ["the loop does not turn"]
                     status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK

@@ -29,6 +29,7 @@ from waterline.schemas.clients import kafka_config
 from waterline.schemas.errors import Transient
 from waterline.schemas.faults import Guard, Point, crash, without
 from waterline.schemas.settings import Settings
+from waterline.schemas.statusz import Statusz
 from waterline.schemas.topics import ALERT_DELIVERIES, ALERT_TRANSITIONS
 
 GROUP = "waterline-notifier"
@@ -93,6 +94,7 @@ class Notifier:
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
+            "enable.partition.eof": True,
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": SESSION_MS,
             "heartbeat.interval.ms": 2000,
@@ -123,6 +125,10 @@ class Notifier:
             return ["Kafka has not confirmed this process for some seconds: nothing is sent"]
         return [f"{self._dispatcher.waiting} notifications wait: no more are read"] if self._pressed else []
 
+    def statusz(self) -> Statusz:
+        """The routes it works by."""
+        return Statusz(followed=(self._watched.followed,) if self._watched else ())
+
     def _turn(self) -> None:
         first = self._consumer.poll(POLL_S)  # `consume` would wait for a full chunk
         messages = [] if first is None else [first, *self._consumer.consume(CHUNK, 0)]
@@ -142,6 +148,10 @@ class Notifier:
 
     def _take(self, message: Message) -> None:
         error, partition, offset = message.error(), message.partition(), message.offset()
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+            if (way := self._ways.get(-1 if partition is None else partition)) is not None:
+                way.reached = offset or 0
+            return
         if error is not None:
             if error.fatal() or error.code() in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
                 raise Fenced(error.str())
@@ -271,7 +281,7 @@ class Notifier:
             self.meters.failing.labels(name).set(lane.failures)
         for number, way in list(self._ways.items()):
             _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), cached=True)
-            self.meters.lag.labels(self._topic, number).set(max(0, end - max(way.position(), 0)) if end > 0 else way.open)
+            self.meters.lag.labels(self._topic, number).set(way.lag(end))
         if self._watched and (routes := self._watched.changed(self._dispatcher.use)) is not None:
             self.meters.routes_unreadable.set(0 if routes else 1)
 

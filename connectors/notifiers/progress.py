@@ -24,12 +24,14 @@ class Record:
 
 
 class Way:
-    """A partition that is ours. `dropped`: not any more; what waits for it is not sent."""
+    """A partition that is ours. `dropped`: not any more; what waits for it is not sent. `reached`: the end up to which all was
+    read, as the broker says; only it knows when markers of transactions are the last things there."""
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic, self.partition = topic, partition
         self.dropped = False
         self.committed = -1
+        self.reached = -1
         self._records: deque[Record] = deque()
         self._next = -1
 
@@ -47,6 +49,11 @@ class Way:
         while self._records and not self._records[0].left:
             self._next = self._records.popleft().offset + 1
         return self._next
+
+    def lag(self, end: int) -> int:
+        """Records of a partition that ends at `end` that are not done; not more than are known of when that is not known."""
+        position = self.position()
+        return max(0, end - max(position, 0)) if end > max(0, self.reached) else self.open
 
     @property
     def open(self) -> int:

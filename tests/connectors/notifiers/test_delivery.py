@@ -2,7 +2,9 @@
 
 from collections import Counter
 
+import msgspec
 import pytest
+from confluent_kafka import Producer
 
 from tests.connectors.notifiers.world import OK, World, keys, states, transition, wait
 from waterline.connectors.notifiers.receiver import Receiver
@@ -32,6 +34,24 @@ def test_a_transition_arrives_and_is_written_down(world: World, receiver: Receiv
     assert {(receipt.attempts, receipt.status) for receipt in receipts} == {(1, 200)}
     wait(world.done, "not committed")
     assert 'notifier_receipts_total{channel="hook",state="delivered"} 2.0' in notifier.get("/metrics")[1]
+
+
+def test_at_rest_nothing_waits(world: World, receiver: Receiver) -> None:
+    """The streams and the ruler write in transactions, whose markers take offsets, too."""
+    world.routes(HOOK, HOOK=receiver.url, SECRET="s")
+    producer = Producer({"bootstrap.servers": world.kafka, "transactional.id": world.group})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    producer.produce(world.transitions, msgspec.json.encode(transition(1)), partition=0)
+    producer.commit_transaction(60)
+    notifier = world.notifier()
+    receiver.wait(1, 20)
+
+    def lags() -> list[str]:
+        lines = notifier.get("/metrics")[1].splitlines()
+        return sorted(line.rpartition(" ")[2] for line in lines if line.startswith("notifier_lag_records{"))
+
+    wait(lambda: lags() == ["0.0"] * 3, "markers are no transitions")
 
 
 def test_only_what_opens_or_closes_is_sent(world: World, receiver: Receiver) -> None:

@@ -10,6 +10,7 @@ from waterline.connectors.notifiers.channels import build, missing
 from waterline.connectors.notifiers.pagerduty import PagerDuty
 from waterline.connectors.notifiers.routes import Kind, Routes, Secret, Storm
 from waterline.connectors.notifiers.slack import SlackBot, SlackWebhook
+from waterline.connectors.notifiers.watched import Watched
 from waterline.connectors.notifiers.webhook import Webhook
 from waterline.schemas.alerts import Severity
 from waterline.schemas.errors import Permanent
@@ -157,3 +158,21 @@ def test_channels_are_built_with_what_the_environment_holds() -> None:
 
 def test_without_a_file_nobody_is_told() -> None:
     assert Routes().channels_of(transition(1)) == []
+
+
+def test_a_refused_file_is_told_until_it_is_mended(tmp_path: Path) -> None:
+    path, used = tmp_path / "routes.yaml", list[Routes]()
+    good = "channels:\n  hook: {kind: webhook, url: env:HOOK}\nroutes:\n  - channels: [hook]\n"
+    path.write_text(good)
+    watched = Watched(path)
+    first = watched.followed
+    assert (first.what, first.file, first.mistakes, first.refused_since) == ("routes", str(path), (), None)
+    path.write_text(good + "routs: []\n")
+    assert watched.changed(used.append) is False
+    told = watched.followed
+    assert (told.version, told.since, used) == (first.version, first.since, [])
+    assert told.mistakes[0].startswith(f"{path}:5: ")
+    assert told.refused_since is not None
+    path.write_text(good + "# as before\n")
+    assert watched.changed(used.append) is True
+    assert (watched.followed.version, watched.followed.mistakes, watched.followed.refused_since) == (first.version, (), None)
