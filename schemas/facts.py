@@ -198,7 +198,8 @@ class Standing(Struct, array_like=True, frozen=True):
 
 class Calls(Struct, array_like=True):
     """Calls of one agent to one tool or model that ended in one minute (minutes since 1970). `durations` is a sketch of
-    milliseconds (streams/steps/sketch.py), `examples` are decision keys of calls that failed, `artifact` is as in `Standing`."""
+    milliseconds (streams/steps/sketch.py), `examples` are decision keys of calls that failed, `artifact` is as in `Standing`.
+    `slowest`: of model calls, up to five decisions by their slowest one in milliseconds, the slowest first."""
 
     kind: Kind
     name: str
@@ -209,6 +210,7 @@ class Calls(Struct, array_like=True):
     examples: list[str] = field(default_factory=list)
     replay: bool = False
     artifact: str = ""
+    slowest: list[tuple[float, str]] = field(default_factory=list)
 
 
 class Fields(Struct, array_like=True):
@@ -225,7 +227,8 @@ class Fields(Struct, array_like=True):
 
 class Spend(Struct, array_like=True, frozen=True):
     """What one name spent more (or less, after a revision) on one day: nano-dollars of priced leaves, by the day of their ts
-    (days since 1970). `at` is the latest ts among them, in microseconds."""
+    (days since 1970). `at` is the latest ts among them, in microseconds. `dearest`: up to five decisions of them, by what they
+    cost as a whole now in nano-dollars, the dearest first; then up to five that cost less than before, also by what is left."""
 
     scope: Scope
     name: str
@@ -233,6 +236,7 @@ class Spend(Struct, array_like=True, frozen=True):
     nanos: int
     at: int
     replay: bool = False
+    dearest: list[tuple[int, str]] = field(default_factory=list)
 
 
 class Mark(Struct, array_like=True, frozen=True):

@@ -84,6 +84,11 @@ class Accuracy:
         self._ask()
         return replace(self._now, hours=dict(self._now.hours), test=self._test.state())
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no label that a judgement would look at, as of the last one."""
+        return not self._now.hours
+
     def labelled(self, at: int, correct: bool) -> None:
         """The first label of a decision that began at `at` (microseconds)."""
         self._count(at, correct, 1)

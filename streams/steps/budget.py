@@ -9,18 +9,22 @@ another decision is taken back by the difference. So `spent` is exact however of
 
 A period is that of the latest time the budget has heard of: the newest leaf's, or for live spending the mark of the clock.
 Each of a budget's marks (50, 80, 100 %) and its forecast is an alert of its own; it resolves when the period is over, or when
-spending is taken back until it is under `CLEAR_AT` of the mark. It is late when spending of a day before today changed it.
+spending is taken back until it is under `CLEAR_AT` of the mark. It is late when spending of a day before today changed it. Its
+examples are the decisions that spent of the period, those first that cost most as a whole, whoever else paid a part of it.
+
+A name that has spent nothing for `GONE_DAYS` is let go: no period and no forecast takes in what it spent. Its limits are
+withdrawn, as if it had never been heard of, and what is kept are the numbers of its records and alerts, which go on should it
+spend again: their readers take what has a lesser number for old. A limit that does not allow stays, and an alert that fires.
 """
 
 from collections.abc import Iterator
 from decimal import Decimal
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from waterline.schemas.alerts import AlertState, AlertTransition, Severity, alert_id
-from waterline.schemas.control import ControlLimit, LimitVerdict, Period, Scope
+from waterline.schemas.control import ControlLimit, LimitVerdict, Scope
 from waterline.schemas.events import Clock
 from waterline.schemas.facts import GroupInput, Mark, Spend
 from waterline.schemas.identity import SEPARATOR
@@ -29,50 +33,12 @@ from waterline.streams.steps.entry import money
 from waterline.streams.steps.evidence import quoted
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.moment import DAY, day_name, instant, micros
+from waterline.streams.steps.purse import GONE_DAYS, KEPT_DAYS, Name, Purse, Told, forecast, period_of
 from waterline.streams.steps.rules import Budget, RuleBook, Rules
 
-KEPT_DAYS = 70
-"""Longer than a month and the thirty days before it that a forecast looks at."""
-RATE_DAYS, LOOKS_BACK = 7, 30
 FORECAST, CLEAR_AT = "forecast", Decimal("0.9")
 _encode = msgspec.msgpack.Encoder().encode
 _fact = msgspec.json.Encoder().encode
-
-
-class Name(Struct, array_like=True, frozen=True):
-    """Whose spending."""
-
-    tenant: str
-    scope: Scope
-    name: str
-    replay: bool
-
-    @property
-    def key(self) -> bytes:
-        return SEPARATOR.join((self.tenant, self.scope, self.name, "r" if self.replay else "")).encode()
-
-
-class Told(Struct, array_like=True):
-    """What was last told of one budget: the first day of its period, revision, the limit itself, and per mark how often it
-    changed and whether it fires."""
-
-    period: int = 0
-    revision: int = 0
-    changes: dict[str, int] = {}
-    fires: list[str] = []
-    opened: dict[str, int] = {}
-    last: tuple[int, int | None, LimitVerdict] | None = None
-    limit: ControlLimit | None = None
-    severity: Severity = Severity.WARNING
-
-
-class Purse(Struct, array_like=True):
-    """Nano-dollars by day, the latest event time, and what each budget was told."""
-
-    name: Name
-    days: dict[int, int] = {}
-    at: int = 0
-    told: dict[str, Told] = {}
 
 
 _decode = msgspec.msgpack.Decoder(Purse).decode
@@ -88,6 +54,8 @@ class Budgets:
         self.purses: dict[bytes, Purse] = {}
         self.touched: set[bytes] = set()
         self._late: dict[bytes, int] = {}
+        self._gone: set[bytes] = set()
+        self._looked = [0, 0]
         self._outs: list[Out] = []
         self._today = 0
         self._known: Rules | None = None
@@ -110,24 +78,48 @@ class Budgets:
         """A new day of the wall's, or other budgets, change what is told of names that spend nothing now."""
         if self._known is not self.book.now:
             self._known = self.book.now
-            self.touched.update(self.purses)
+            self.touched.update(key for key, purse in self.purses.items() if purse.days)
+        if mark.now // DAY > self._looked[mark.replay]:
+            self._looked[mark.replay] = mark.now // DAY
+            self._let_go(mark.replay, mark.now // DAY - GONE_DAYS)
         if not mark.replay and mark.now // DAY > self._today:
             for key in [key for key in self.touched if not self.purses[key].name.replay]:
                 self._tell_all(key)
             self._today = mark.now // DAY
-            self.touched.update(key for key, purse in self.purses.items() if not purse.name.replay and purse.told)
+            self.touched.update(key for key, purse in self.purses.items() if not purse.name.replay and purse.told and purse.days)
+
+    def _let_go(self, replay: bool, before: int) -> None:
+        """Names that spent nothing on that day or later."""
+        for key, purse in list(self.purses.items()):
+            if purse.name.replay is not replay or not purse.days or max(*purse.days, purse.at // DAY) >= before:
+                continue
+            held = [budget.name for budget in self.book.now.budgets if holds(budget, purse.name)]
+            if any(told.fires or not _allows(told) for name, told in purse.told.items() if name in held):
+                continue
+            if key in self.touched:
+                self._tell_all(key)
+                self.touched.discard(key)
+            for told in purse.told.values():
+                self._withdraw(told, self._outs)
+                told.limit = None
+            if purse.told:
+                purse.days, purse.dearest = {}, {}
+            else:
+                del self.purses[key]
+            self._gone.add(key)
 
     def _spend(self, tenant: str, spend: Spend) -> None:
         name = Name(tenant, spend.scope, spend.name, spend.replay)
         purse = self.purses.get(name.key)
         if purse is None:
-            purse = self.purses[name.key] = Purse(name, days={}, told={})
+            purse = self.purses[name.key] = Purse(name, days={}, told={}, dearest={})
         if spend.at // DAY > self._now(purse) // DAY and name.key in self.touched:
             self._tell_all(name.key)
         if spend.day < self._now(purse) // DAY:
             self._late[name.key] = self._late.get(name.key, 0) + spend.nanos
         purse.days[spend.day] = purse.days.get(spend.day, 0) + spend.nanos
         purse.at = max(purse.at, spend.at)
+        purse.rank(spend, {budget.period for budget in self.book.now.budgets if holds(budget, name)})
         newest = purse.at // DAY
         for old in [day for day in purse.days if day < newest - KEPT_DAYS]:
             del purse.days[old]
@@ -137,7 +129,10 @@ class Budgets:
         for key in self.touched:
             self._tell_all(key)
             changes.puts[self.prefix + key] = _encode(self.purses[key])
+        for key in self._gone:
+            changes.puts[self.prefix + key] = _encode(self.purses[key]) if key in self.purses else None
         self.touched.clear()
+        self._gone.clear()
         changes.outs.extend(self._outs)
         self._outs.clear()
 
@@ -201,11 +196,12 @@ class Budgets:
             rules_version=self.book.now.version,
         )
         outs.append(_record(told.limit))
-        outs.extend(_transition(told, told.limit, label, None, None, AlertState.RESOLVED) for label in told.fires)
+        outs.extend(_transition(told, told.limit, label, None, None, AlertState.RESOLVED, []) for label in told.fires)
         told.fires, told.last = [], None
 
     def _alerts(self, budget: Budget, purse: Purse, told: Told, limit: ControlLimit, rolled: bool) -> Iterator[Out]:
         late = money(self._late.get(purse.name.key, 0))
+        examples = purse.examples(budget.period, period_of(budget.period, micros(limit.at))[0])
         marks = [(f"{(mark * 100).normalize():f} %", budget.limit * mark) for mark in budget.marks]
         for label, threshold in (*marks, (FORECAST, budget.limit)):
             ahead = label == FORECAST
@@ -214,12 +210,16 @@ class Budgets:
             under = value is None or value < threshold * CLEAR_AT
             if label in told.fires and (rolled or under):
                 told.fires.remove(label)
-                yield _transition(told, limit, label, threshold, value, AlertState.RESOLVED, bool(late) and not rolled)
+                yield _transition(told, limit, label, threshold, value, AlertState.RESOLVED, examples, bool(late) and not rolled)
             if label not in told.fires and over:
                 told.fires.append(label)
                 told.opened[label] = micros(limit.at)
                 in_time = value is not None and value - late >= threshold and not ahead
-                yield _transition(told, limit, label, threshold, value, AlertState.FIRING, bool(late) and not in_time)
+                yield _transition(told, limit, label, threshold, value, AlertState.FIRING, examples, bool(late) and not in_time)
+
+
+def _allows(told: Told) -> bool:
+    return told.limit is None or told.limit.verdict is LimitVerdict.ALLOW
 
 
 def holds(budget: Budget, name: Name) -> bool:
@@ -229,31 +229,6 @@ def holds(budget: Budget, name: Name) -> bool:
         and budget.tenant in ("", name.tenant)
         and (budget.of in ("", name.name) or name.scope is Scope.TENANT)
     )
-
-
-def period_of(period: Period, now: int) -> tuple[int, int]:
-    """First day of the period that `now` (microseconds) lies in, and the first one after it, in days since 1970."""
-    day = now // DAY
-    if period is Period.DAY:
-        return day, day + 1
-    date = instant(now).date()
-    first = day - (date.day - 1)
-    following = (date.replace(day=28).toordinal() + 4) - date.toordinal() + day
-    return first, following - (instant(following * DAY).day - 1)
-
-
-def forecast(days: dict[int, int], spent: int, end: int, now: int) -> int | None:
-    """Nano-dollars of the whole period."""
-    today, passed = now // DAY, (now % DAY) / DAY
-    full = sorted(day for day in days if today - LOOKS_BACK <= day < today)[-RATE_DAYS:]
-    if full:
-        since = full[0]
-        rate = sum(days[day] for day in days if since <= day < today) / (today - since)
-    elif passed >= 1 / 12:
-        rate = days.get(today, 0) / passed
-    else:
-        return None
-    return spent + max(0, round(rate * (end - today - passed)))
 
 
 def judge(budget: Budget, spent: int, expected: int | None) -> LimitVerdict:
@@ -277,6 +252,7 @@ def _transition(
     threshold: Decimal | None,
     value: Decimal | None,
     state: AlertState,
+    decisions: list[str],
     late: bool = False,
 ) -> Out:
     group = {limit.scope.value: limit.name} if limit.scope is not Scope.TENANT else {}
@@ -306,6 +282,7 @@ def _transition(
         threshold=threshold,
         clear=None if threshold is None else (threshold * CLEAR_AT).normalize(),
         late=late,
+        decisions=decisions,
         window_from=instant(first * DAY),
         window_to=instant(end * DAY),
         sql=_statement(limit, first, end),

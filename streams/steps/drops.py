@@ -2,7 +2,12 @@
 
 A label is the outcome of a decision, and counts in the hour of its start, however late it comes (accuracy.py). A task is judged
 when its time has come to a full hour: by all that was labelled up to there, in the order in which the decisions began. What is
-told then is late when a label had changed that was judged before.
+told then is late when a label had changed that was judged before. Its examples are the decisions that began last among those
+of the trailing day which were labelled incorrect.
+
+A task without a label in all the days that a judgement looks at has nothing left to be judged by, and is let go: when it comes
+back it is learnt anew, as one that was never heard of. Of its alert, which is at rest by then as insufficient, the number of the
+last transition is kept: readers take a transition with a number that they know for the one they have.
 """
 
 from collections.abc import Mapping
@@ -19,6 +24,7 @@ from waterline.schemas.topics import ALERT_TRANSITIONS
 from waterline.streams.steps.accuracy import Accuracy, AccuracyState, AccuracyVerdict, AccuracyWatch, Judgement
 from waterline.streams.steps.entry import NANO
 from waterline.streams.steps.evidence import quoted, show
+from waterline.streams.steps.examples import Ranked, keys, put
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.in_force import withdrawn
 from waterline.streams.steps.moment import DAY, HOUR, instant
@@ -37,7 +43,8 @@ _fact = msgspec.json.Encoder().encode
 
 class Followed(Struct, array_like=True):
     """One task under one rule. `waiting`: (start, decision, correct) of labels that were not judged yet; `hour` the last one
-    that was, since 1970; `corrected`: a label has changed that was judged by then."""
+    that was, since 1970; `corrected`: a label has changed that was judged by then. `wrong`: starts of the latest decisions that
+    were judged as incorrect. `left`: it was let go."""
 
     tenant: str
     agent: str
@@ -51,6 +58,8 @@ class Followed(Struct, array_like=True):
     transition: int = 0
     opened_at: int | None = None
     corrected: bool = False
+    wrong: Ranked[int] = []
+    left: bool = False
 
     @property
     def key(self) -> bytes:
@@ -66,11 +75,15 @@ class Drops:
     def __init__(self, rules: RuleBook) -> None:
         self.book = rules
         self.followed: dict[bytes, tuple[Followed, Accuracy]] = {}
+        self.left: dict[bytes, Followed] = {}
         self.touched: set[bytes] = set()
         self.outs: list[Out] = []
 
     def load(self, value: bytes) -> bool:
         followed = _decode(value)
+        if followed.left:
+            self.left[followed.key] = followed
+            return True
         rule = self._rule(followed.rule)
         watch = watch_of(rule) if rule is not None else AccuracyWatch()
         self.followed[followed.key] = followed, Accuracy(watch, followed.state)
@@ -103,22 +116,25 @@ class Drops:
         if before is not None and len(waiting) == len(followed.waiting):
             accuracy.relabelled(standing.at, before, now)
             followed.corrected = True
+            put(followed.wrong, (standing.at if now is False else 0, given.decision_key))
         elif now is not None:
             waiting.append((standing.at, given.decision_key, now))
         followed.waiting = waiting
 
     def _open(self, rule: Rule, tenant: str, standing: Standing) -> tuple[Followed, Accuracy]:
         told = standing.contribution
-        followed = Followed(tenant, told.agent, told.task, standing.replay, rule.name, AccuracyState(), waiting=[])
+        followed = Followed(tenant, told.agent, told.task, standing.replay, rule.name, AccuracyState(), waiting=[], wrong=[])
         found = self.followed.get(followed.key)
         if found is None:
+            followed = self.left.pop(followed.key, followed)
+            followed.left = False
             found = self.followed[followed.key] = followed, Accuracy(watch_of(rule), followed.state)
         return found
 
     def advance(self, replay: bool, now: int) -> None:
         """Time of one kind has come to `now`, microseconds."""
         hour = now // HOUR
-        for key, (followed, accuracy) in self.followed.items():
+        for key, (followed, accuracy) in list(self.followed.items()):
             rule = self._rule(followed.rule)
             if followed.replay is replay and hour > followed.hour and rule is not None:
                 if accuracy.watch != (watch := watch_of(rule)):
@@ -126,6 +142,15 @@ class Drops:
                     self.followed[key] = followed, accuracy
                 self._judge(rule, followed, accuracy, hour)
                 self.touched.add(key)
+                if accuracy.empty and not followed.waiting and followed.told is AlertState.INSUFFICIENT:
+                    self._let_go(followed)
+
+    def _let_go(self, followed: Followed) -> None:
+        del self.followed[followed.key]
+        self.touched.add(followed.key)
+        if followed.transition:
+            followed.state, followed.waiting, followed.wrong, followed.left = AccuracyState(), [], [], True
+            self.left[followed.key] = followed
 
     def _judge(self, rule: Rule, followed: Followed, accuracy: Accuracy, hour: int) -> None:
         """One word for each hour that brought labels, and one for now. Decisions of the hour at hand wait."""
@@ -134,8 +159,10 @@ class Drops:
         while ready:
             until = max(ready[0][0] // HOUR + 1, followed.hour)
             count = sum(one[0] // HOUR < until for one in ready)
-            for at, _, correct in ready[:count]:
+            for at, decision, correct in ready[:count]:
                 accuracy.labelled(at, correct)
+                if not correct:
+                    put(followed.wrong, (at, decision))
             ready = ready[count:]
             self._say(rule, followed, accuracy.judge(until * HOUR), until)
         if followed.hour < hour:
@@ -157,8 +184,9 @@ class Drops:
         self.outs.append(Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told)))
 
     def end(self, gone: Mapping[str, Rule], heard: tuple[int, int]) -> None:
-        """Resolves what fires by rules that are gone. `heard`: how far time has come, live and of a replay."""
-        for key, (followed, _) in self.followed.items():
+        """Resolves what fires by rules that are gone, and lets go what they followed. `heard`: how far time has come, live and of
+        a replay."""
+        for key, (followed, _) in list(self.followed.items()):
             if followed.rule in gone and followed.told is AlertState.FIRING:
                 followed.told, followed.transition = AlertState.RESOLVED, followed.transition + 1
                 at, rule, group = heard[followed.replay], gone[followed.rule], _group(followed)
@@ -166,12 +194,17 @@ class Drops:
                     withdrawn(rule, self.book.now, followed.tenant, group, followed.transition, followed.opened_at, at)
                 )
                 self.touched.add(key)
+            if self._rule(followed.rule) is None:
+                self._let_go(followed)
 
     def drain(self, changes: Changes) -> None:
         for key in self.touched:
-            followed, accuracy = self.followed[key]
-            followed.state = accuracy.state()
-            changes.puts[self.prefix + key] = _encode(followed)
+            if (found := self.followed.get(key)) is not None:
+                followed, accuracy = found
+                followed.state = accuracy.state()
+                changes.puts[self.prefix + key] = _encode(followed)
+            else:
+                changes.puts[self.prefix + key] = _encode(self.left[key]) if key in self.left else None
         self.touched.clear()
         changes.outs.extend(self.outs)
         self.outs.clear()
@@ -225,6 +258,7 @@ def _transition(
         window_from=instant(since),
         window_to=instant(at),
         late=late,
+        decisions=keys(one for one in followed.wrong if one[0] >= since),
         sql=_statement(followed, since, at),
         runbook=rule.runbook,
         rules_version=version,

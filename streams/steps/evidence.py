@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from itertools import islice
 
 from msgspec import Struct
 
@@ -16,7 +15,7 @@ from waterline.streams.steps.rules import MEASURE, Baseline, How, Measure, Rule
 from waterline.streams.steps.sketch import merged, quantile
 from waterline.streams.steps.sketch import value_of as middle_of
 from waterline.streams.steps.tally import WORK
-from waterline.streams.steps.windows import EXAMPLES, Cell, Series, WindowKey
+from waterline.streams.steps.windows import Cell, Series, WindowKey, examples
 
 Required = Sequence[Sequence[str]]
 SURE_Z = 4.0
@@ -38,7 +37,7 @@ def read(rule: Rule, cells: Sequence[Cell], baseline: Decimal | None) -> Reading
     measure = MEASURE[rule.measure]
     samples = samples_of(measure, cells)
     value = value_of(measure, cells, samples)
-    decisions = list(islice((key for cell in cells for key in cell.examples.get(measure.part, ())), EXAMPLES))
+    decisions = examples(measure.part, cells)
     threshold = rule.above if rule.baseline is Baseline.NONE else baseline and _round(baseline * rule.above)
     if samples < rule.at_least or value is None or threshold is None:
         verdict = Verdict.LITTLE

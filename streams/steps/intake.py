@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from waterline.schemas.events import Kind
 from waterline.schemas.facts import Calls, Fields, GroupInput, Standing
 from waterline.streams.steps.entry import nano
+from waterline.streams.steps.examples import raised
 from waterline.streams.steps.rules import AGENT, AGENT_TOOL, MEASURE, SOURCE, Rule
 from waterline.streams.steps.sketch import merge
 from waterline.streams.steps.tally import MINUTE
-from waterline.streams.steps.windows import Cell, Series
+from waterline.streams.steps.windows import Age, Cell, Series
 
 CALLS, MODELS, DECISIONS, EVENTS = "calls", "models", "decisions", "events"
 _KIND = {"calls": CALLS, "model_calls": MODELS, "decisions": DECISIONS, "reviewed": DECISIONS, "events": EVENTS}
@@ -52,6 +53,9 @@ def _of_calls(tenant: str, agent: str, calls: Calls) -> Iterator[Entry]:
 def _add_models(cell: Cell, calls: Calls) -> None:
     cell.model_calls += calls.count
     merge(cell.unpacked(), calls.durations)
+    if cell.age is not Age.SETTLED:
+        for one in calls.slowest:
+            raised(cell.slowest, one)
 
 
 def _add_calls(cell: Cell, calls: Calls) -> None:
@@ -74,12 +78,14 @@ def _of_decision(given: GroupInput) -> Iterator[Entry]:
     if now is not None and before is not None and _place(now) == _place(before):
         was, is_ = _counts(before), _counts(now)
         if changes := {field: count - was[field] for field, count in is_.items() if count != was[field]}:
-            yield _series(given.tenant, now), DECISIONS, now.at, lambda cell: _add(cell, changes, key)
+            dear = is_["nanos"] if "nanos" in changes else None
+            yield _series(given.tenant, now), DECISIONS, now.at, lambda cell: _add(cell, changes, key, dear)
         return
     for standing, sign in ((before, -1), (now, 1)):
         if standing is not None:
             counts = {field: sign * count for field, count in _counts(standing).items() if count}
-            yield _series(given.tenant, standing), DECISIONS, standing.at, lambda cell, counts=counts: _add(cell, counts, key)  # type: ignore[misc]
+            dear = max(0, counts.get("nanos", 0))
+            yield _series(given.tenant, standing), DECISIONS, standing.at, _adding(counts, key, dear)
 
 
 def _place(standing: Standing) -> tuple[int, str, bool]:
@@ -103,7 +109,14 @@ def _counts(standing: Standing) -> dict[str, int]:
     }
 
 
-def _add(cell: Cell, counts: dict[str, int], key: str) -> None:
+def _adding(counts: dict[str, int], key: str, nanos: int) -> Callable[[Cell], None]:
+    return lambda cell: _add(cell, counts, key, nanos)
+
+
+def _add(cell: Cell, counts: dict[str, int], key: str, nanos: int | None) -> None:
+    """`nanos`: what the decision costs in this window now, where that is news."""
+    if nanos is not None:
+        cell.costs(key, nanos)
     for field, count in counts.items():
         setattr(cell, field, getattr(cell, field) + count)
         if field not in UNSHOWN:

@@ -2,7 +2,10 @@
 
 An agent is watched while each of the last `window` minutes had a call or a decision of its; when then nothing is heard for more
 than the threshold, the alert fires, and resolves with the next thing heard. After `GIVEN_UP` it is closed: the agent is gone.
-Live data alone: a replay is silent when it ends.
+Live data alone: a replay is silent when it ends. Its examples are the decisions that began last before the silence.
+
+An agent that is gone is let go, and what comes of it from so long ago is not taken up again. Where an alert ever spoke, the
+number of its last transition is kept: readers take a transition with a number that they know for the one they have.
 """
 
 from bisect import insort
@@ -18,6 +21,7 @@ from waterline.schemas.identity import SEPARATOR
 from waterline.schemas.topics import ALERT_TRANSITIONS
 from waterline.streams.steps.agenda import Agenda
 from waterline.streams.steps.evidence import quoted
+from waterline.streams.steps.examples import KEPT, Ranked, keys, put
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.in_force import withdrawn
 from waterline.streams.steps.moment import DAY, SECOND, instant
@@ -41,17 +45,19 @@ class Told(Struct, array_like=True):
 
 class Agent(Struct, array_like=True):
     """`minutes`: the last ones in which it was heard, in order, since 1970. `told` by rule. `passed`: the last of the minutes
-    after which it was silent, and had not spoken for long enough before."""
+    after which it was silent, and had not spoken for long enough before. `last`: when its latest decisions began, microseconds.
+    Without minutes it was let go."""
 
     tenant: str
     agent: str
     minutes: list[int] = []
     told: dict[str, Told] = {}
     passed: int = 0
+    last: Ranked[int] = []
 
     @property
     def key(self) -> bytes:
-        return f"{self.tenant}{SEPARATOR}{self.agent}".encode()
+        return _key(self.tenant, self.agent)
 
     def run(self) -> int:
         """How many minutes in a row it spoke, up to the last."""
@@ -75,7 +81,9 @@ class Silence:
     def load(self, value: bytes) -> bool:
         agent = _decode(value)
         self.agents[agent.key] = agent
-        self._agenda.add(0, agent.key)
+        if agent.minutes:
+            self._agenda.add(0, agent.key)
+            self._agenda.add(self._gone(agent), agent.key)
         return True
 
     @property
@@ -83,28 +91,50 @@ class Silence:
         return [rule for rule in self.book.now.apart if rule.how is How.SILENCE]
 
     def take(self, given: GroupInput, heard: int) -> None:
-        if given.calls is not None and not given.calls.replay:
-            self._hear(given.tenant, given.agent, given.calls.minute)
-        elif given.now is not None and not given.now.replay and given.now.contribution.agent:
-            self._hear(given.tenant, given.now.contribution.agent, given.now.at // MINUTE)
+        if given.calls is not None:
+            if not given.calls.replay:
+                self._hear(given.tenant, given.agent, given.calls.minute, heard)
+            return
+        now, before, key = given.now, given.previous, given.decision_key
+        if now is not None and not now.replay and now.contribution.agent:
+            agent = self._hear(given.tenant, now.contribution.agent, now.at // MINUTE, heard)
+            if agent is not None and (before is None or before.at != now.at or len(agent.last) < KEPT):
+                self._begins(agent, key, now.at)
+        elif now is None and before is not None and not before.replay:
+            agent = self.agents.get(_key(given.tenant, before.contribution.agent))
+            if agent is not None:
+                self._begins(agent, key, 0)
 
-    def _hear(self, tenant: str, name: str, minute: int) -> None:
-        key = f"{tenant}{SEPARATOR}{name}".encode()
-        if (agent := self.agents.get(key)) is None:
-            agent = self.agents[key] = Agent(tenant, name, minutes=[], told={})
+    def _hear(self, tenant: str, name: str, minute: int, heard: int) -> Agent | None:
+        """None for what is not watched."""
+        key = _key(tenant, name)
+        if (agent := self.agents.get(key)) is None or not agent.minutes:
+            if (minute + 1) * MINUTE + self._patience() <= heard:
+                return None
+            if agent is None:
+                agent = self.agents[key] = Agent(tenant, name, minutes=[], told={}, last=[])
         minutes = agent.minutes
         if minute in minutes:
-            return
+            return agent
         most = max((rule.window_s // 60 for rule in self.rules), default=0) + MORE_MINUTES
         if len(minutes) >= most and minute < minutes[0]:
-            return
+            return agent
         if not minutes or minute > minutes[-1]:
             self._speaks(agent, minute)
+        if not minutes:
+            self._agenda.add((minute + 1) * MINUTE + self._patience(), key)
         insort(minutes, minute)
         del minutes[:-most]
-        self.touched.add(agent.key)
+        self.touched.add(key)
         for rule in self.rules:
-            self._agenda.add(_due(rule, minutes[-1]), agent.key)
+            self._agenda.add(_due(rule, minutes[-1]), key)
+        return agent
+
+    def _begins(self, agent: Agent, decision: str, at: int) -> None:
+        """A decision began then; at 0: it is none of this agent's."""
+        if (at, decision) not in agent.last:
+            put(agent.last, (at, decision))
+            self.touched.add(agent.key)
 
     def _speaks(self, agent: Agent, minute: int) -> None:
         for name, told in agent.told.items():
@@ -118,10 +148,28 @@ class Silence:
             return
         for key in self._agenda.due(now, LOOKS):
             agent = self.agents.get(key)
-            if agent is None:
+            if agent is None or not agent.minutes:
                 continue
             for rule in self.rules:
                 self._look(rule, agent, now)
+            if self._gone(agent) <= now:
+                self._let_go(agent)
+            elif not self.rules:
+                self._agenda.add(self._gone(agent), agent.key)
+
+    def _patience(self) -> int:
+        """How long after the last that was heard of it an agent is gone."""
+        return GIVEN_UP + max((int(rule.above) * SECOND for rule in self.rules), default=0)
+
+    def _gone(self, agent: Agent) -> int:
+        return _ended(agent) + self._patience()
+
+    def _let_go(self, agent: Agent) -> None:
+        if any(told.transition for told in agent.told.values()):
+            agent.minutes, agent.last, agent.passed = [], [], 0
+        else:
+            del self.agents[agent.key]
+        self.touched.add(agent.key)
 
     def _look(self, rule: Rule, agent: Agent, now: int) -> None:
         last = agent.minutes[-1]
@@ -129,11 +177,12 @@ class Silence:
         if told is not None and told.fires:
             if _ended(agent) + GIVEN_UP <= now:
                 self._tell(rule, agent, told, AlertState.NO_DATA, now)
+                self._agenda.add(self._gone(agent), agent.key)
             else:
                 self._agenda.add(_ended(agent) + GIVEN_UP, agent.key)
         elif now < _due(rule, last):
             self._agenda.add(_due(rule, last), agent.key)
-        elif agent.run() * 60 >= rule.window_s:
+        elif agent.run() * 60 >= rule.window_s and (told is None or told.opened_at < _due(rule, last)):
             told = agent.told.setdefault(rule.name, Told())
             told.opened_at = _due(rule, last)
             self._tell(rule, agent, told, AlertState.FIRING, told.opened_at, late=agent.passed == last)
@@ -141,6 +190,7 @@ class Silence:
         elif agent.passed != last:
             agent.passed = last
             self.touched.add(agent.key)
+            self._agenda.add(self._gone(agent), agent.key)
 
     def _tell(self, rule: Rule, agent: Agent, told: Told, state: AlertState, at: int, late: bool = False) -> None:
         previous, told.state = told.state, state
@@ -168,6 +218,10 @@ class Silence:
         self.touched.clear()
         changes.outs.extend(self.outs)
         self.outs.clear()
+
+
+def _key(tenant: str, agent: str) -> bytes:
+    return f"{tenant}{SEPARATOR}{agent}".encode()
 
 
 def _ended(agent: Agent) -> int:
@@ -210,6 +264,7 @@ def _record(rule: Rule, version: str, agent: Agent, told: Told, previous: AlertS
         window_from=instant(last - spoke * MINUTE),
         window_to=instant(last),
         late=late,
+        decisions=keys(agent.last),
         sql=_statement(agent),
         runbook=rule.runbook,
         rules_version=version,

@@ -14,6 +14,7 @@ from waterline.schemas.facts import Calls, Fields, GroupInput, Mark, Spend
 from waterline.schemas.identity import partition_of, routing_key
 from waterline.schemas.topics import GROUP_INPUTS
 from waterline.streams.steps.entry import Leaf
+from waterline.streams.steps.examples import EXAMPLES, Ranked, raised
 from waterline.streams.steps.fold import Out
 from waterline.streams.steps.moment import DAY, SECOND
 from waterline.streams.steps.sketch import bucket_of
@@ -22,12 +23,33 @@ COUNTED = frozenset({Kind.TOOL_CALL, Kind.MODEL_CALL})
 WORK = COUNTED | {Kind.RETRIEVAL, Kind.GUARDRAIL, Kind.STEP, Kind.DECISION, Kind.ESCALATION}
 """What an agent does, so that it can say who it is and what it decides. People and indexers, who speak of it later, cannot."""
 MINUTE = 60 * SECOND
-EXAMPLES = 5
 MARK_EVERY = 5 * SECOND
 """of event time on the wall: how late an idle stream may learn that time goes on"""
 
 _encode = msgspec.json.Encoder().encode
 _Key = tuple[str, str, Kind, str, int, bool, str]
+
+
+class Spent:
+    """Of one name on one day: see `Spend`."""
+
+    __slots__ = ("at", "dearest", "less", "nanos")
+
+    def __init__(self) -> None:
+        self.nanos = self.at = 0
+        self.dearest: Ranked[int] = []
+        self.less: dict[str, int] = {}
+
+    def add(self, nanos: int, ts: int, decision: tuple[int, str]) -> None:
+        self.nanos += nanos
+        if ts > self.at:
+            self.at = ts
+        cost, key = decision
+        if nanos < 0:
+            self.dearest = [one for one in self.dearest if one[1] != key]
+            self.less[key] = cost
+        elif key not in self.less:
+            raised(self.dearest, decision)
 
 
 class Tally:
@@ -41,7 +63,7 @@ class Tally:
         self._usual = attrgetter("kind", "kind", *(group[0] for group in self._required))
         self._fields: dict[tuple[str, str, int, bool], Fields] = {}
         self._calls: dict[_Key, Calls] = {}
-        self._spending: dict[tuple[str, Scope, str, int, bool], tuple[int, int]] = {}
+        self._spending: dict[tuple[str, Scope, str, int, bool], Spent] = {}
         self._marks: dict[bool, int] = {}
         self.said = [0, 0]
         self._everywhere = one_key_of_each(partitions)
@@ -64,6 +86,10 @@ class Tally:
         calls.count += 1
         bucket = bucket_of(event.duration_ms)
         calls.durations[bucket] = calls.durations.get(bucket, 0) + 1
+        if kind is Kind.MODEL_CALL:
+            slowest = calls.slowest
+            if len(slowest) < EXAMPLES or event.duration_ms >= slowest[-1][0]:
+                raised(slowest, (event.duration_ms, decision_key))
         if event.status is not Status.OK:
             calls.errors += 1
             if len(calls.examples) < EXAMPLES and decision_key not in calls.examples:
@@ -84,15 +110,16 @@ class Tally:
                     fields.examples.append(decision_key)
                 return
 
-    def spend(self, tenant: str, leaf: Leaf, ts: int, nanos: int, replay: bool) -> None:
-        """A leaf costs `nanos` more than was said before."""
+    def spend(self, tenant: str, leaf: Leaf, ts: int, nanos: int, replay: bool, decision: tuple[int, str]) -> None:
+        """A leaf costs `nanos` more than was said before; `decision`: what all of its decision costs, and its key."""
         day = ts // DAY
         named = ((Scope.AGENT, leaf.agent), (Scope.TEAM, leaf.team), (Scope.KEY, leaf.credential_id), (Scope.TENANT, ""))
         for scope, name in named:
             if name or scope is Scope.TENANT:
                 key = (tenant, scope, name, day, replay)
-                before, latest = self._spending.get(key, (0, 0))
-                self._spending[key] = before + nanos, max(latest, ts)
+                if (spent := self._spending.get(key)) is None:
+                    spent = self._spending[key] = Spent()
+                spent.add(nanos, ts, decision)
 
     def time(self, replay: bool, now: int) -> bool:
         """All that this partition will hear from now on is, as far as it knows, later than `now`. Whether there is a mark of it
@@ -112,9 +139,11 @@ class Tally:
             line = _encode(GroupInput(tenant=tenant, fields=fields))
             outs.append(Out(GROUP_INPUTS, routing_key(tenant, f"source:{source}"), line))
         self._fields.clear()
-        for (tenant, scope, name, day, replay), (nanos, at) in self._spending.items():
-            if nanos:
-                line = _encode(GroupInput(tenant=tenant, spend=Spend(scope, name, day, nanos, at, replay)))
+        for (tenant, scope, name, day, replay), spent in self._spending.items():
+            if spent.nanos:
+                less = [(cost, key) for key, cost in spent.less.items()][:EXAMPLES]
+                told = Spend(scope, name, day, spent.nanos, spent.at, replay, [*spent.dearest, *less])
+                line = _encode(GroupInput(tenant=tenant, spend=told))
                 outs.append(Out(GROUP_INPUTS, routing_key(tenant, f"{scope}:{name}"), line))
         self._spending.clear()
         for replay, now in self._marks.items():

@@ -26,8 +26,9 @@ def tell(decision: Decision, outs: list[Out], tally: Tally) -> None:
     key = routing_key(decision.tenant, decision.key)
     if dirty := decision.ledger.dirty:
         outs.extend(_cost_frames(key, (_encode(cost_fact(decision, entry)) for entry in dirty.values())))
+        cost = sum(decision.ledger.cost.values())
         for entry in dirty.values():
-            _spend(decision, entry, tally)
+            _spend(decision, entry, tally, cost)
         decision.trail.changed.update(decision.trail.ids[event_id] for event_id in dirty)
         dirty.clear()
     outs.append(Out(DECISION_FACTS, key, _encode(snapshot(decision))))
@@ -45,13 +46,13 @@ def tell(decision: Decision, outs: list[Out], tally: Tally) -> None:
     life.published = now
 
 
-def _spend(decision: Decision, entry: Entry, tally: Tally, taken_back: bool = False) -> None:
-    """Tell budgets by how much a leaf costs more than they know."""
+def _spend(decision: Decision, entry: Entry, tally: Tally, whole: int, taken_back: bool = False) -> None:
+    """Tell budgets by how much a leaf costs more than they know. `whole`: what all of its decision costs."""
     leaf = entry.leaf
     assert leaf is not None
     cost = leaf.cost if leaf.state == PRICED and not taken_back else 0
     if cost != leaf.spent:
-        tally.spend(decision.tenant, leaf, entry.start, cost - leaf.spent, decision.life.replay)
+        tally.spend(decision.tenant, leaf, entry.start, cost - leaf.spent, decision.life.replay, (whole, decision.key))
         leaf.spent = cost
 
 
@@ -62,7 +63,7 @@ def retract(decision: Decision, entries: list[Entry], outs: list[Out], tally: Ta
     outs.extend(_cost_frames(key, facts))
     for entry in entries:
         if entry.leaf is not None:
-            _spend(decision, entry, tally, taken_back=True)
+            _spend(decision, entry, tally, 0, taken_back=True)
 
 
 def _group_input(decision: Decision, of: Standing, now: Standing | None, previous: Standing | None) -> Out:

@@ -26,7 +26,7 @@ from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import SECOND
 from waterline.streams.steps.readings import panes, promising, reading, says
 from waterline.streams.steps.rules import Rule, RuleBook, Rules
-from waterline.streams.steps.windows import Age, Cell, Clock, Series, WindowKey, Windows, first_of_each
+from waterline.streams.steps.windows import Age, Cell, Clock, Series, Shown, WindowKey, Windows, first_of_each
 
 WINDOW, ALARM, MARKS, RULES = b"w", b"a", b"m", b"r"
 _encode = msgspec.msgpack.Encoder().encode
@@ -138,7 +138,7 @@ class Thresholds:
             before, self.rules = self.rules, self.book.now
             heard = (self.clocks[0].heard, self.clocks[1].heard)
             self.wanted = wanted(self.rules, self.wanted, heard)
-            self.windows.reach = reach(self.rules)
+            self.windows.reach, self.windows.shown = reach(self.rules), Shown.of(self.rules)
             self._of = by_window(self.rules)
             if before != self.rules:
                 self._renewed = True

@@ -7,9 +7,11 @@ later window is compared with it.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import IntEnum
+from itertools import islice
+from typing import Self
 
 import msgspec
 from msgspec import Struct
@@ -17,11 +19,12 @@ from msgspec import Struct
 from waterline.schemas.events import Clock as event_clock
 from waterline.schemas.facts import Mark
 from waterline.streams.steps.agenda import Agenda
+from waterline.streams.steps.examples import EXAMPLES, Ranked, keys, put, raised
 from waterline.streams.steps.moment import HOUR, SECOND
+from waterline.streams.steps.rules import MEASURE, Rules
 from waterline.streams.steps.sketch import Sketch
 
 KEPT = HOUR
-EXAMPLES = 5
 ALL = 2**62
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Sketch).decode
@@ -35,7 +38,9 @@ class Age(IntEnum):
 
 class Cell(Struct, array_like=True):
     """One window of one series. `model_ms` are durations of model calls in milliseconds, `nanos` the cost of decisions in
-    nano-dollars; `examples` are decision keys by field. Of a settled window the durations are `packed`."""
+    nano-dollars; `examples` are decision keys by field. Of a settled window the durations are `packed`. `slowest` are the
+    decisions with the slowest model calls, in milliseconds, `dearest` those that cost most, in nano-dollars; the latter are known
+    where a rule shows them."""
 
     age: Age = Age.OPEN
     calls: int = 0
@@ -52,6 +57,8 @@ class Cell(Struct, array_like=True):
     events: int = 0
     missing: int = 0
     packed: bytes = b""
+    slowest: Ranked[float] = []
+    dearest: Ranked[int] | None = None
 
     @property
     def empty(self) -> bool:
@@ -81,6 +88,50 @@ class Cell(Struct, array_like=True):
                 shown.remove(decision_key)
         elif len(shown) < EXAMPLES and decision_key not in shown:
             shown.append(decision_key)
+
+    def costs(self, decision_key: str, nanos: int) -> None:
+        """A decision of this window costs so much now, all in all; nothing: it is none of this window any more."""
+        if self.dearest is not None:
+            put(self.dearest, (nanos, decision_key))
+
+    def forget(self, length: int, shown: "Shown") -> None:
+        """What is no part of anything that is still told needs no examples."""
+        self.examples = {field: known for field, known in self.examples.items() if (field, length) in shown.panes}
+        if ("model_ms", length) not in shown.panes:
+            self.slowest = []
+        if ("nanos", length) not in shown.panes:
+            self.dearest = None
+
+
+class Shown(Struct, frozen=True):
+    """Which examples the rules in force tell: the lengths of windows of which they show the dearest decisions, and the fields and
+    lengths of those that are panes of longer ones, so that they are shown long after their end."""
+
+    dearest: frozenset[int] = frozenset()
+    panes: frozenset[tuple[str, int]] = frozenset()
+
+    @classmethod
+    def of(cls, rules: Rules) -> Self:
+        parts = [(MEASURE[rule.measure].part, rule.window_s * SECOND, rule.panes > 1) for rule in rules.rules]
+        return cls(
+            frozenset(length for part, length, _ in parts if part == "nanos"),
+            frozenset((part, length) for part, length, panes in parts if panes),
+        )
+
+
+def examples(part: str, cells: Sequence[Cell]) -> list[str]:
+    """Decisions that stand for what `part` of the cells comes to: the slowest, the dearest, else those that came first."""
+    if part == "model_ms":
+        slowest: Ranked[float] = []
+        for one in (one for cell in cells for one in cell.slowest):
+            raised(slowest, one)
+        return keys(slowest)
+    if part == "nanos":
+        dearest: Ranked[int] = []
+        for known in (known for cell in cells for known in cell.dearest or ()):
+            raised(dearest, known)
+        return keys(dearest)
+    return list(islice((key for cell in cells for key in cell.examples.get(part, ())), EXAMPLES))
 
 
 class Series(Struct, frozen=True, order=True):
@@ -167,13 +218,14 @@ class Known(Struct):
 
 class Windows:
     """All windows that are open, can be corrected or are compared with. `reach`: by length, how long after it is settled a
-    window is compared with."""
+    window is compared with. `shown`: the examples that are told."""
 
     def __init__(self) -> None:
         self.cells: dict[WindowKey, Cell] = {}
         self.touched: set[WindowKey] = set()
         self.gone: set[WindowKey] = set()
         self.reach: dict[int, int] = {}
+        self.shown = Shown()
         self._agendas: tuple[Agenda[WindowKey], Agenda[WindowKey]] = (Agenda(SECOND), Agenda(SECOND))
         self._kept: dict[tuple[Series, int], Kept] = {}
         self.baselines: dict[Series, Known] = {}
@@ -204,6 +256,8 @@ class Windows:
             cell = Cell(Age.SETTLED if key.end + KEPT <= watermark else Age.OPEN, model_ms={}, examples={})
             self.enter(key, cell)
             self.gone.discard(key)
+        if cell.dearest is None and key.length in self.shown.dearest and cell.age is not Age.SETTLED:
+            cell.dearest = []
         self.touched.add(key)
         return cell
 
@@ -243,6 +297,7 @@ class Windows:
             return
         cell.age = Age.SETTLED
         cell.pack()
+        cell.forget(key.length, self.shown)
         del kept.over[bisect_left(kept.over, key.start)]
         kept.young -= 1
         if not kept.young:

@@ -12,9 +12,9 @@ from waterline.connectors.stores.clickhouse.client import errors
 from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.streams.steps.entry import NANO
 from waterline.streams.steps.evidence import quoted
+from waterline.streams.steps.examples import EXAMPLES
 from waterline.streams.steps.moment import instant
 from waterline.streams.steps.rules import Asked
-from waterline.streams.steps.windows import EXAMPLES
 
 Group = tuple[str, tuple[tuple[str, str], ...]]
 """tenant, and the names of the group by what they are, in the order of the columns"""

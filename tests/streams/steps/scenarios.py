@@ -19,6 +19,7 @@ EVENING = 15 * HOUR
 LATENESS, GRACE = 10.0, 900.0
 FIRING, RESOLVED, OK = AlertState.FIRING, AlertState.RESOLVED, AlertState.OK
 INSUFFICIENT, NO_DATA = AlertState.INSUFFICIENT, AlertState.NO_DATA
+NOBODY = "nobody"
 FIRES, UNDER, LATE, NEAR = "fires", "under", "late", "near the line"
 BUDGETS = """
 budgets:
@@ -34,14 +35,15 @@ SCALE = (("override_rate", "override_rate_rethink"),)
 
 class Told(Struct, frozen=True, kw_only=True):
     """One transition; what is None is not looked at. `window` is in seconds after nine, `decisions` are all that may be shown, of
-    which five are, `rows` how many its SQL returns. Values are exact, but those of a sketch: `within` is the share by which they
-    may be off."""
+    which five are, `ranked` just those in this order, `rows` how many its SQL returns. Values are exact, but those of a sketch:
+    `within` is the share by which they may be off."""
 
     state: AlertState
     value: str | None = None
     threshold: str | None = None
     window: tuple[float, float] | None = None
     decisions: tuple[str, ...] | None = None
+    ranked: tuple[str, ...] | None = None
     samples: int | None = None
     rows: int | None = None
     late: bool = False
@@ -73,12 +75,15 @@ Batches = Iterable[tuple[float, Iterable[Event]]]
 
 
 def scenario(rule: str, what: str, batches: Batches, *told: Told, group: dict[str, str] | None = None) -> None:
-    """Names the events after the scenario; a `group` other than the agent may say {agent} for it."""
+    """Names the events after the scenario, but for the agent of one that is of `NOBODY`; a `group` other than the agent may say
+    {agent} for it."""
     agent = f"{rule}/{what}".replace(" ", "-")
 
     def named(one: Event, at: float, number: int) -> Event:
         key = f"{agent}/{one.decision_key}"
         told = {"agent": agent, "task": "t", "source": agent, "event_id": f"{key}/{at:g}/{number}", "decision_key": key}
+        if one.agent == NOBODY:
+            told["agent"] = ""
         if one.credential_id:
             told["credential_id"] = agent
         if one.team:
@@ -87,10 +92,12 @@ def scenario(rule: str, what: str, batches: Batches, *told: Told, group: dict[st
 
     made = [Batch(at, [named(one, at, n) for n, one in enumerate(events)]) for at, events in batches]
     about = {name: value.replace("{agent}", agent) for name, value in (group or {"agent": "{agent}"}).items()}
-    shown = [
-        one if one.decisions is None else replace(one, decisions=tuple(f"{agent}/{key}" for key in one.decisions)) for one in told
-    ]
-    SCENARIOS.append(Scenario(rule=rule, what=what, batches=made, told=tuple(shown), group=about))
+
+    def whole(keys: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return keys and tuple(f"{agent}/{key}" for key in keys)
+
+    shown = tuple(replace(one, decisions=whole(one.decisions), ranked=whole(one.ranked)) for one in told)
+    SCENARIOS.append(Scenario(rule=rule, what=what, batches=made, told=shown, group=about))
 
 
 def over(window: int, length: float = 5 * MINUTE) -> float:
@@ -164,12 +171,16 @@ def slow(window: int, count: int, ms: float, of: int = 30) -> tuple[float, list[
     return over(window), models(300.0 * window, *[ms] * count, *[100.0] * (of - count))
 
 
+SLOWEST = ("m0-0", "m0-1", "m0-10", "m0-11", "m0-12")
+"""Two of 900 ms, and the first names of those of 100."""
 scenario("latency_p95", FIRES, [YESTERDAY, slow(0, 2, 900), slow(1, 1, 900)],
-         Told(state=FIRING, value="900", threshold="200", window=FIRST, samples=30, rows=30, within=0.02),
-         Told(state=RESOLVED, value="100", threshold="200", window=SECOND, rows=30, within=0.02))  # fmt: skip
+         Told(state=FIRING, value="900", threshold="200", window=FIRST, samples=30, rows=30, within=0.02, ranked=SLOWEST),
+         Told(state=RESOLVED, value="100", threshold="200", window=SECOND, rows=30, within=0.02,
+              ranked=("m300-0", "m300-1", "m300-10", "m300-11", "m300-12")))  # fmt: skip
 scenario("latency_p95", UNDER, [YESTERDAY, slow(0, 30, 190), slow(1, 30, 190)])
 scenario("latency_p95", LATE, [YESTERDAY, slow(0, 1, 900, of=20), (400, models(30, 900, key="late")), slow(1, 0, 900)],
-         Told(state=FIRING, value="900", window=FIRST, samples=21, rows=21, late=True, within=0.02),
+         Told(state=FIRING, value="900", window=FIRST, samples=21, rows=21, late=True, within=0.02,
+              ranked=("late30-0", *SLOWEST[:-1])),
          Told(state=RESOLVED, value="100", window=SECOND, within=0.02))  # fmt: skip
 scenario("latency_p95", NEAR, [YESTERDAY, slow(0, 30, 210), slow(1, 30, 190), slow(2, 30, 210), slow(3, 30, 190), slow(4, 0, 1)],
          Told(state=FIRING, value="210", window=FIRST, within=0.02), Told(state=RESOLVED, value="100", within=0.02))  # fmt: skip
@@ -190,13 +201,16 @@ def week(*then: int) -> list[tuple[float, list[Event]]]:
 LEARNS = (Told(state=INSUFFICIENT, threshold=None), Told(state=OK))
 """Six days are no week: from the third on it says so, and takes it back with the first that has one before it."""
 TODAY = (EVENING - DAY, EVENING)
+DEAREST = ("c0-0", "c0-1", "c0-10", "c0-11", "c0-12")
+"""All of them cost the same."""
 scenario("daily_cost", FIRES, week(31, 20), LEARNS[0],
-         Told(state=FIRING, value="0.0868", threshold="0.084", window=TODAY, samples=31, rows=31),
+         Told(state=FIRING, value="0.0868", threshold="0.084", window=TODAY, samples=31, rows=31, ranked=DEAREST),
          Told(state=RESOLVED, value="0.056", threshold="0.0906", window=(EVENING, EVENING + DAY), rows=20))  # fmt: skip
 scenario("daily_cost", UNDER, week(30), *LEARNS)
 scenario("daily_cost", LATE,
-         [*week(30), (EVENING + HOUR / 2, [call(5 * HOUR, key="late")]), spent(1, 20)], *LEARNS,
-         Told(state=FIRING, value="0.0868", threshold="0.084", window=TODAY, samples=31, rows=31, late=True),
+         [*week(29), (EVENING + HOUR / 2, [call(5 * HOUR + n, key="late") for n in range(2)]), spent(1, 20)], *LEARNS,
+         Told(state=FIRING, value="0.0868", threshold="0.084", window=TODAY, samples=30, rows=30, late=True,
+              ranked=("late", *DEAREST[:-1])),
          Told(state=RESOLVED, value="0.056", threshold="0.0906", window=(EVENING, EVENING + DAY)))  # fmt: skip
 
 
@@ -281,3 +295,32 @@ scenario("unpriced", LATE, [(60, priced(0, 0)), (over(0), []), (400, priced(0, 1
          Told(state=RESOLVED, value="0", window=SECOND))  # fmt: skip
 scenario("unpriced", NEAR, [(60, priced(0, 1)), (over(0), []), (over(1), priced(1, 1)), (over(2), priced(2, 0))],
          Told(state=FIRING, value="1", window=FIRST, provisional=True), Told(state=RESOLVED, window=(600, 900)))  # fmt: skip
+
+
+# field_completeness: over 5 % of at least 20 events of a source in an hour lack who did it
+
+
+def signed(hour: int, lacking: int, count: int = 60, key: str = "f") -> list[Event]:
+    """Steps of an hour; the first ones do not say whose."""
+    return [
+        event(Kind.STEP, hour * HOUR + n, f"{key}{hour}-{n}", agent=NOBODY if n < lacking else "somebody") for n in range(count)
+    ]
+
+
+def sources(*lacking: int, count: int = 60) -> list[tuple[float, list[Event]]]:
+    return [(over(n, HOUR), signed(n, one, count)) for n, one in enumerate(lacking)]
+
+
+BY_SOURCE = {"source": "{agent}"}
+LACKING = tuple(f"f0-{n}" for n in range(6))
+scenario("field_completeness", FIRES, sources(6, 1),
+         Told(state=FIRING, value="0.1", threshold="0.05", window=(0, HOUR), decisions=LACKING, samples=60, rows=6),
+         Told(state=RESOLVED, value="0.016666667", window=(HOUR, 2 * HOUR), decisions=("f1-0",), rows=1),
+         group=BY_SOURCE)  # fmt: skip
+scenario("field_completeness", UNDER, sources(3, 3), group=BY_SOURCE)
+scenario("field_completeness", LATE, [*sources(3), (HOUR + 100, signed(0, 1, 1, "late")), *sources(3, 0)[1:]],
+         Told(state=FIRING, value="0.065573770", window=(0, HOUR), decisions=(*LACKING[:3], "late0-0"), rows=4, late=True),
+         Told(state=RESOLVED, value="0", window=(HOUR, 2 * HOUR), decisions=()), group=BY_SOURCE)  # fmt: skip
+scenario("field_completeness", NEAR, sources(2, 1, 2, 1, 0, count=20),
+         Told(state=FIRING, value="0.1", window=(0, HOUR)), Told(state=RESOLVED, value="0", window=(4 * HOUR, 5 * HOUR)),
+         group=BY_SOURCE)  # fmt: skip

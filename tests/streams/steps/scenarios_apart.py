@@ -59,12 +59,16 @@ def spoke(*minutes: int) -> list[Event]:
     return [event(Kind.DECISION, minute * MINUTE + 30, f"s{minute}") for minute in minutes]
 
 
-SILENT = Told(state=FIRING, value="300", threshold="300", window=FIRST, samples=5, rows=5)
-scenario("no_data", FIRES, [(300, spoke(0, 1, 2, 3, 4)), (615, []), (700, spoke(11))], SILENT, Told(state=RESOLVED, rows=5))
+SPOKE = ("s4", "s3", "s2", "s1", "s0")
+SILENT = Told(state=FIRING, value="300", threshold="300", window=FIRST, samples=5, rows=5, ranked=SPOKE)
+scenario("no_data", FIRES, [(300, spoke(0, 1, 2, 3, 4)), (615, []), (700, spoke(11))], SILENT,
+         Told(state=RESOLVED, rows=5, ranked=SPOKE))  # fmt: skip
 scenario("no_data", UNDER, [(300, spoke(0, 1, 2, 3, 4)), (598, spoke(9)), (615, [])])
 scenario("no_data", LATE, [(300, spoke(0, 1, 2, 3, 4)), (615, []), (650, spoke(7))], SILENT, Told(state=RESOLVED, late=True))
 scenario("no_data", "late in a gap", [(300, spoke(0, 1, 3, 4)), (615, []), (650, spoke(2)), (700, spoke(11))],
          replace(SILENT, late=True), Told(state=RESOLVED))  # fmt: skip
+scenario("no_data", "the last of many", [(300, [*spoke(*range(5)), event(Kind.DECISION, 299, "x")]), (615, [])],
+         replace(SILENT, rows=6, ranked=("x", *SPOKE[:-1])))  # fmt: skip
 scenario("no_data", NEAR, [(300, spoke(0, 1, 2, 3, 4)), (560, spoke(8)), (800, spoke(12)), (1100, spoke(16)), (1500, [])])
 
 
@@ -80,28 +84,54 @@ LAST = EVENING - 10
 for mark, number in (("50 %", 5), ("80 %", 8), ("100 %", 10)):
     scenario("key-daily", f"{mark} {FIRES}", [(LAST, paid(LAST, number)), (EVENING + LATENESS, [])],
              Told(state=FIRING, value=str(number * Decimal("0.0028")), threshold=str(number * Decimal("0.0028")), window=TODAY,
-                  rows=number),
-             Told(state=RESOLVED, value="0", window=(EVENING, EVENING + DAY)),
+                  rows=number, ranked=tuple(f"b{LAST:g}-{n}" for n in range(5))),
+             Told(state=RESOLVED, value="0", window=(EVENING, EVENING + DAY), ranked=()),
              group={"key": "{agent}", "mark": mark})  # fmt: skip
     scenario("key-daily", f"{mark} {UNDER}", [(LAST, paid(LAST, number - 1)), (EVENING + LATENESS, [])],
              group={"key": "{agent}", "mark": mark})  # fmt: skip
+HALF = {"key": "{agent}", "mark": "50 %"}
+LATE_ONE = call(HOUR, key="late", credential_id="key")
+scenario("key-daily", f"50 % {LATE}", [(LAST, paid(LAST, 4)), (LAST + 5, [LATE_ONE]), (EVENING + LATENESS, [])],
+         Told(state=FIRING, value="0.014", window=TODAY, rows=5, ranked=(*(f"b{LAST:g}-{n}" for n in range(4)), "late")),
+         Told(state=RESOLVED, value="0"), group=HALF)  # fmt: skip
+scenario("key-daily", "50 % of a day that is over", [(LAST, paid(LAST, 4)), (EVENING + LATENESS, []), (EVENING + 60, [LATE_ONE])],
+         group=HALF)  # fmt: skip
 FORECAST = {"key": "{agent}", "mark": "forecast"}
 BEFORE, NOON = (LAST - DAY, paid(LAST - DAY, 6)), 3 * HOUR
+PACE = tuple(f"b{NOON:g}-{n}" for n in range(5))
 scenario("key-daily", f"forecast {FIRES}", [BEFORE, (NOON, paid(NOON, 8)), (EVENING + LATENESS, [])],
-         Told(state=FIRING, value="0.0308", threshold="0.028", window=TODAY, rows=8),
+         Told(state=FIRING, value="0.0308", threshold="0.028", window=TODAY, rows=8, ranked=PACE),
          Told(state=RESOLVED, value="0.0196", window=(EVENING, EVENING + DAY)), group=FORECAST)  # fmt: skip
+scenario("key-daily", f"forecast {LATE}",
+         [BEFORE, (NOON, paid(NOON, 7)), (NOON + 60, [call(LAST - DAY - 60, key="late", credential_id="key")]),
+          (EVENING + LATENESS, [])],
+         Told(state=FIRING, value="0.0294", threshold="0.028", window=TODAY, rows=7, late=True, ranked=PACE),
+         Told(state=RESOLVED, value="0.0196"), group=FORECAST)  # fmt: skip
 scenario("key-daily", f"forecast {UNDER}", [BEFORE, (NOON, paid(NOON, 7)), (EVENING + LATENESS, [])], group=FORECAST)
 BY_TEAM = {"team": "{agent}", "mark": "50 %"}
 MONTH = (EVENING - 20 * DAY, EVENING + 10 * DAY)
 
 
 def team(until: float, number: int, key: str = "t") -> list[Event]:
-    return [call(until - n, key=f"{key}{until:g}-{n}", team="team") for n in range(number)]
+    return [call(until - n, key=f"{key}{until:g}-{n}", response_id=f"{n}", team="team") for n in range(number)]
+
+
+def found(until: float, number: int) -> list[Event]:
+    """One of those calls was told twice: what counts is an earlier word on it, of hardly any tokens."""
+    told = {"key": f"t{until:g}-{number}", "response_id": f"{number}", "team": "team"}
+    return [call(until - number - 0.5, tokens_input=0, tokens_output=1, **told)]
 
 
 scenario("team-monthly", LATE,
          [(LAST - DAY, team(LAST - DAY, 48)), (60, team(60, 1)), (120, team(LAST - DAY, 1, "late")), (MONTH[1] + LATENESS, [])],
-         Told(state=FIRING, value="0.14", threshold="0.14", window=MONTH, rows=50, late=True),
+         Told(state=FIRING, value="0.14", threshold="0.14", window=MONTH, rows=50, late=True,
+              ranked=("late-32410-0", "t-32410-0", "t-32410-1", "t-32410-10", "t-32410-11")),
+         Told(state=RESOLVED, value="0"), group=BY_TEAM)  # fmt: skip
+scenario("team-monthly", NEAR,
+         [(60, team(60, 50)), (120, found(60, 0)), (180, team(180, 1)), (240, found(60, 1)), (300, team(300, 1)),
+          (MONTH[1] + LATENESS, [])],
+         Told(state=FIRING, value="0.14", threshold="0.14", window=MONTH,
+              ranked=("t60-0", "t60-1", "t60-10", "t60-11", "t60-12")),
          Told(state=RESOLVED, value="0"), group=BY_TEAM)  # fmt: skip
 
 
@@ -141,4 +171,10 @@ scenario(
     group=AT_TASK,
 )
 scenario("accuracy_drop", LATE, [USUAL, (DAY + LATENESS, labels(0, 1, 0.5)), (DAY + HOUR + LATENESS, corrected(0))],
-         *LEARNT, Told(state=FIRING, threshold="0.03"), Told(state=RESOLVED, late=True), group=AT_TASK)  # fmt: skip
+         *LEARNT, Told(state=FIRING, threshold="0.03"), Told(state=RESOLVED, late=True, ranked=()), group=AT_TASK)  # fmt: skip
+scenario("accuracy_drop", NEAR,
+         [USUAL, (DAY + LATENESS, labels(0, 1, 0.5)),
+          (7 * DAY + LATENESS, [one for day in range(1, 7) for one in labels(day, 1, (0.84, 0.87)[day % 2])]),
+          (9 * DAY + LATENESS, labels(7, 2, 0.9))],
+         *LEARNT, Told(state=FIRING, threshold="0.03"), Told(state=RESOLVED, threshold="0.03"), Told(state=INSUFFICIENT),
+         group=AT_TASK)  # fmt: skip

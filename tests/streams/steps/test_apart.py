@@ -15,6 +15,7 @@ from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import SECOND, instant
 from waterline.streams.steps.rules import Baseline, Rule, RuleBook, Rules
+from waterline.streams.steps.silence import Agent, Silence
 
 MINUTE = 60 * SECOND
 BEGIN = 29_000_000 - 29_000_000 % 1440
@@ -47,6 +48,10 @@ class Agents:
     def states(self) -> list[AlertState]:
         return [told.state for told in self.told]
 
+    def kept(self) -> list[Agent]:
+        """What is stored of agents that may fall silent."""
+        return [msgspec.msgpack.decode(value, type=Agent) for key, value in self.disk.items() if key.startswith(Silence.prefix)]
+
 
 def calls(minute: int, replay: bool = False) -> GroupInput:
     return GroupInput(tenant=TENANT, agent="a", calls=Calls(Kind.TOOL_CALL, "search", BEGIN + minute, 1, replay=replay))
@@ -56,9 +61,9 @@ def time(minute: float, replay: bool = False) -> GroupInput:
     return GroupInput(mark=Mark(0, replay, round((BEGIN + minute) * MINUTE)))
 
 
-def decision(key: str, tokens: int, day: int = 0, was: int | None = None) -> GroupInput:
+def decision(key: str, tokens: int, day: float = 0, was: int | None = None) -> GroupInput:
     def standing(tokens: int) -> Standing:
-        return Standing(Contribution(day="2025-02-19", agent="a", task="t"), (BEGIN + day * 1440) * MINUTE, tokens=tokens)
+        return Standing(Contribution(day="2025-02-19", agent="a", task="t"), (BEGIN + round(day * 1440)) * MINUTE, tokens=tokens)
 
     previous = None if was is None else standing(was)
     return GroupInput(tenant=TENANT, agent="a", decision_key=key, now=standing(tokens), previous=previous)
@@ -106,6 +111,36 @@ def test_who_is_gone_for_a_day_is_closed_and_its_numbers_go_on() -> None:
     agents.take(*(calls(minute) for minute in range(2001, 2005)), time(2005))
     agents.take(time(2020))
     assert [(told.state, told.transition) for told in agents.told] == [(FIRING, 1), (NO_DATA, 2), (FIRING, 3)]
+
+
+def test_who_is_gone_leaves_nothing_but_the_number_of_what_was_told() -> None:
+    agents = Agents()
+    agents.take(calls(0), time(1))
+    agents.take(time(1 + 1440 + 5))
+    assert len(agents.kept()) == 1, "a day and the five minutes it may be silent for"
+    agents.take(time(1 + 1440 + 5.2))
+    assert agents.kept() == []
+    agents.take(calls(0), time(1450))
+    assert agents.kept() == [], "what comes of it from then is not taken up again"
+    agents.take(*(calls(minute) for minute in range(1450, 1455)), time(1455))
+    agents.take(time(1465))
+    agents.take(time(1455 + 1440.2))
+    agents.take(time(1455 + 1443))
+    assert agents.states == [FIRING, NO_DATA], "once for each silence, also after a restart"
+    agents.take(time(1455 + 1445.2))
+    (left,) = agents.kept()
+    assert (left.minutes, left.last, left.told["no_data"].transition) == ([], [], 2)
+
+
+def test_the_last_decisions_are_named_and_none_that_turned_out_to_be_anothers() -> None:
+    agents = Agents()
+    begun = [decision(f"d{minute}", 1, minute / 1440) for minute in range(5)]
+    agents.take(*begun, time(5))
+    moved = begun[3].now
+    agents.take(msgspec.structs.replace(begun[3], now=None, previous=moved), time(5.1))
+    agents.take(time(11))
+    (fired,) = agents.told
+    assert (fired.state, fired.decisions) == (FIRING, ["d4", "d2", "d1", "d0"])
 
 
 def test_a_decision_over_three_times_its_tasks_mean_fires_and_is_over_when_nothing_more_is_heard() -> None:

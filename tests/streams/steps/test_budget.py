@@ -13,11 +13,12 @@ from waterline.schemas.events import Kind, Verdict
 from waterline.schemas.facts import GroupInput, Mark, Spend
 from waterline.schemas.frames import Frame, Line
 from waterline.schemas.topics import ALERT_TRANSITIONS, CONTROL_LIMITS, GROUP_INPUTS
-from waterline.streams.steps.budget import forecast, period_of
+from waterline.streams.steps.budget import Budgets
 from waterline.streams.steps.fold import Position
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import DAY, HOUR, day_name, day_number, micros
+from waterline.streams.steps.purse import Purse, forecast, period_of
 from waterline.streams.steps.rules import Budget, RuleBook, Rules
 
 TODAY = day_number("2026-11-20")
@@ -63,6 +64,11 @@ class Purses:
 
     def now(self, name: str = "search", of: str = "daily", clock: str = "source") -> ControlLimit:
         return self.limits[of, name, clock]
+
+    def kept(self) -> dict[bytes, Purse]:
+        return {
+            key: msgspec.msgpack.decode(value, type=Purse) for key, value in self.disk.items() if key.startswith(Budgets.prefix)
+        }
 
     @property
     def told(self) -> list[tuple[str, AlertState]]:
@@ -112,6 +118,56 @@ def test_what_a_replay_spends_is_not_held_against_the_living() -> None:
     purses.take(spend("10", replay=True))
     assert purses.now(clock="replay").verdict is DENY
     assert ("daily", "search", "source") not in purses.limits
+
+
+def days_later(days: int) -> GroupInput:
+    return GroupInput(mark=Mark(0, False, (TODAY + days) * DAY))
+
+
+def test_a_name_that_spends_no_more_is_let_go_and_its_numbers_go_on() -> None:
+    purses = Purses()
+    purses.take(spend("6", NOON + 11 * HOUR), spend("6", scope=Scope.AGENT))
+    purses.take(days_later(1))
+    assert [(alert.state, alert.transition) for alert in purses.alerts][:2] == [(FIRING, 1), (RESOLVED, 2)]
+    purses.take(days_later(62))
+    assert not purses.now().withdrawn
+    assert len(purses.kept()) == 2
+    purses.take(days_later(63))
+    assert (purses.now().withdrawn, purses.now().verdict) == (True, ALLOW)
+    ((key, left),) = purses.kept().items()
+    assert (left.name.scope, left.days, left.dearest) == (Scope.TEAM, {}, {}), "nobody counts on the other"
+    stored, revision = purses.disk[key], purses.now().revision
+    purses.take(days_later(64))
+    assert (purses.disk[key], purses.now().revision) == (stored, revision), "nothing more is told of it"
+    purses.take(spend("6", (TODAY + 64) * DAY + 23 * HOUR))
+    assert (purses.now().withdrawn, purses.now().spent, purses.now().revision) == (False, Decimal(6), revision + 1)
+    assert [alert.transition for alert in purses.alerts if alert.group["mark"] == "50 %"] == [1, 2, 3]
+
+
+def test_a_limit_that_denies_is_not_lifted_because_nothing_is_spent() -> None:
+    purses = Purses(budget(limit=Decimal(0)))
+    purses.take(spend("1"))
+    purses.take(days_later(70))
+    assert (purses.now().verdict, purses.now().withdrawn) == (DENY, False)
+
+
+def test_an_alert_names_the_dearest_decisions_of_the_period() -> None:
+    purses = Purses(budget(), budget(name="monthly", period=Period.MONTH, limit=Decimal(20)))
+
+    def told(usd: str, at: int, *decisions: tuple[int, str]) -> GroupInput:
+        given = spend(usd, at).spend
+        assert given is not None
+        return GroupInput(tenant=TENANT, spend=msgspec.structs.replace(given, dearest=[*decisions]))
+
+    purses.take(told("1", NOON - DAY, (90, "before")), told("2", NOON, (50, "b"), (40, "a")))
+    purses.take(told("4", NOON, (70, "a"), (60, "c")), told("-1", NOON, (0, "b")))
+    purses.take(told("8", NOON, *((n, f"d{n}") for n in range(99, 94, -1))))
+    named = {(alert.rule, alert.group["mark"]): alert.decisions for alert in purses.alerts if alert.state is FIRING}
+    assert named["daily", "50 %"] == ["a", "c"]
+    assert named["daily", "100 %"] == ["d99", "d98", "d97", "d96", "d95"]
+    assert named["monthly", "50 %"] == named["daily", "100 %"]
+    purses.take(days_later(1))
+    assert [alert.decisions for alert in purses.alerts if alert.state is RESOLVED and alert.rule == "daily"] == [[]] * 4
 
 
 def test_a_budget_that_is_taken_away_is_withdrawn_and_its_alerts_end() -> None:

@@ -139,3 +139,23 @@ def test_a_rule_that_changes_is_held_to_at_once() -> None:
     mark = GroupInput(mark=Mark(0, True, tasks.day * DAY + HOUR))
     tasks.fold.apply(Position(GROUP_INPUTS.name, 0, 0), Frame([Line(0, b"", mark)], [], T0))
     assert {(one.watch.points, one.watch.least) for _, one in drops.followed.values()} == {(0.2, 5)}
+
+
+def test_a_task_without_labels_is_let_go_and_its_alert_counts_on() -> None:
+    tasks = Tasks(SEED, A_DAY)
+    tasks.days(2, [True, False])
+    assert tasks.states == [INSUFFICIENT]
+    assert tasks.told[0].decisions[0].startswith(f"{BEGIN}-")
+    a_task = next(len(value) for key, value in tasks.disk.items() if key.startswith(Drops.prefix))
+    tasks.day, tasks.a_day = tasks.day + 31, 0
+    tasks.days(1, [True])
+    (drops,) = (part for part in tasks.fold.parts if isinstance(part, Drops))
+    ((key, left),) = drops.left.items()
+    assert (drops.followed, left.transition, left.told) == ({}, 1, INSUFFICIENT)
+    assert len(tasks.disk[Drops.prefix + key]) < min(150, a_task)
+    before = tasks.disk[Drops.prefix + key]
+    tasks.days(1, [True])
+    assert tasks.disk[Drops.prefix + key] == before, "it is judged no more"
+    tasks.a_day = A_DAY
+    tasks.days(30, rewards("v1"))
+    assert [(told.state, told.transition) for told in tasks.told] == [(INSUFFICIENT, 1), (OK, 2)]

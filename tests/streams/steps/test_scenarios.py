@@ -54,6 +54,8 @@ def check(one: AlertTransition, wanted: Told, scenario: Scenario) -> None:
     if wanted.decisions is not None:
         assert set(one.decisions) <= set(wanted.decisions)
         assert len(set(one.decisions)) == min(len(wanted.decisions), 5)
+    if wanted.ranked is not None:
+        assert tuple(one.decisions) == wanted.ranked
     if wanted.samples is not None:
         assert one.samples == wanted.samples
     assert len(one.decisions) <= 5
@@ -98,16 +100,19 @@ def test_a_kill_between_any_two_batches_neither_repeats_nor_forgets(run: Played)
 
 
 def check_drop(one: AlertTransition, scenario: Scenario) -> None:
-    """The mean of thirty days less that of the last."""
+    """The mean of thirty days less that of the last, of which the decisions are that were wrong."""
     assert one.window_to is not None
     if one.value is not None:
-        mean, last = (right(scenario, one.window_to, *days) for days in ((31, 1), (1, 0)))
-        assert float(one.value) == pytest.approx(mean[0] / mean[1] - last[0] / last[1], abs=1e-9)
-        assert one.samples == mean[1] + last[1]
+        mean, last = ([outcome for _, _, outcome in labelled(scenario, one.window_to, *days)] for days in ((31, 1), (1, 0)))
+        accuracy = [sum(outcome is Outcome.CORRECT for outcome in outcomes) / len(outcomes) for outcomes in (mean, last)]
+        assert float(one.value) == pytest.approx(accuracy[0] - accuracy[1], abs=1e-9)
+        assert one.samples == len(mean) + len(last)
+    wrong = [key for _, key, outcome in labelled(scenario, one.window_to, 1, 0) if outcome is Outcome.INCORRECT]
+    assert one.decisions == wrong[:5]
 
 
-def right(scenario: Scenario, at: datetime, since: int, until: int) -> tuple[int, int]:
-    """(right, labelled) of the decisions that began in those days before `at`, by what was known then."""
+def labelled(scenario: Scenario, at: datetime, since: int, until: int) -> list[tuple[datetime, str, Outcome]]:
+    """The decisions that began in those days before `at`, the last one first, by what was known then."""
     began: dict[str, datetime] = {}
     known: dict[str, Outcome] = {}
     for batch in scenario.batches:
@@ -115,5 +120,5 @@ def right(scenario: Scenario, at: datetime, since: int, until: int) -> tuple[int
             began.setdefault(event.decision_key, event.ts)
             if T0 + timedelta(seconds=batch.at) <= at + timedelta(hours=1) or event.kind is Kind.DECISION:
                 known[event.decision_key] = event.outcome
-    inside = [known[key] for key, ts in began.items() if at - timedelta(days=since) <= ts < at - timedelta(days=until)]
-    return sum(one is Outcome.CORRECT for one in inside), len(inside)
+    first, end = at - timedelta(days=since), at - timedelta(days=until)
+    return sorted(((ts, key, known[key]) for key, ts in began.items() if first <= ts < end), reverse=True)
