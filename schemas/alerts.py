@@ -36,7 +36,8 @@ class Severity(StrEnum):
 
 
 class AlertTransition(Struct, kw_only=True, omit_defaults=True):
-    """One change of state of one alert. Topic `alert.transitions`, table `alert_transitions`, key (alert_id, transition)."""
+    """One change of state of one alert. Topic `alert.transitions`, table `alert_transitions`, key (alert_id, transition,
+    revision). What changes later of its window is told as another revision, which changes no state and goes to no receiver."""
 
     alert_id: Annotated[str, Meta(description="of (tenant, rule, group), see `alert_id`; never of a time")]
     transition: Annotated[int, Meta(ge=1, description="running number within the alert")]
@@ -63,12 +64,13 @@ class AlertTransition(Struct, kw_only=True, omit_defaults=True):
     window_from: Instant | None = None
     window_to: Annotated[Instant | None, Meta(description="exclusive")] = None
     completeness: Annotated[float, Meta(ge=0, le=1, description="the share of the window that is known to be in")] = 1
-    provisional: Annotated[bool, Meta(description="said before the window was over; another last word would follow")] = False
+    provisional: Annotated[bool, Meta(description="said before the window was over; the last word follows")] = False
     late: Annotated[bool, Meta(description="events that came after the window was over changed what was said")] = False
     decisions: Annotated[list[str], Meta(max_length=5, description="decision keys of examples")] = field(default_factory=list)
     sql: Annotated[str, Meta(description="a statement that returns the events behind the value")] = ""
     runbook: str = ""
     rules_version: Annotated[str, Meta(description="hash of the rules that were in force")] = ""
+    revision: Annotated[int, Meta(ge=1, description="counts up with each word on the same change of state")] = 1
 
 
 class DeliveryState(StrEnum):

@@ -45,7 +45,7 @@ def settle(client: Client, receiver: Receiver) -> tuple[int, list[Message]]:
         threading.Event().wait(LOOK_AGAIN_S)
 
 
-DUE = "SELECT countIf(state = 'firing' OR (previous = 'firing' AND state != 'pending')) FROM alert_transitions"
+DUE = "SELECT countIf(revision = 1 AND (state = 'firing' OR (previous = 'firing' AND state != 'pending'))) FROM alert_transitions"
 
 
 def quality(client: Client) -> tuple[int, int]:

@@ -32,7 +32,9 @@ class Step(Struct, frozen=True):
 
 
 def plan(alert: AlertTransition, routes: Routes, book: Book, now: datetime) -> list[Step]:
-    """In no channel twice; what has a receipt is left out."""
+    """In no channel twice; what has a receipt is left out, and what corrects a transition that was told."""
+    if alert.revision > 1:
+        return []
     if opens(alert):
         steps = _opening(alert, routes, now)
     elif closes(alert):

@@ -59,7 +59,7 @@ def window(alert: AlertTransition) -> str:
 def completeness(alert: AlertTransition) -> str:
     said = f"{plain(Decimal(round(alert.completeness * 100, 1)).quantize(Decimal('0.1')))} %"
     if alert.provisional:
-        said += ", provisional: the window is not over, a last word follows"
+        said += ", provisional: the window is not over; `waterline ask alerts` will have its last word"
     return said + (", late events changed what was said" if alert.late else "")
 
 

@@ -11,15 +11,15 @@
 -- param window_lateness_s: UInt32 = 10
 --     how long a window waits for what is late: the setting of that name
 -- param strict: UInt32 = 0
---     1 = show also what is explained by events that came late and changed no verdict
+--     1 = show also what is explained by events that came more than an hour late
 --
 -- The value and the samples of what was said last about a window, against the same counted again from the raw events of that
--- window, as the streams count. No row = they agree. What is provisional or was corrected later is not held against them.
--- Compared are tool_error_rate (by agent and by tool), escalation_rate and override_rate.
+-- window, as the streams count. No row = they agree. Compared are tool_error_rate (by agent and by tool), escalation_rate and
+-- override_rate, but not what is provisional of a window that can still change.
 --
--- An event that comes after its window was judged is told only if it changes the state of an alert. So where events came late
--- (live, those received more than the lateness after the window's end; in a replay, those that ended after it), what was said
--- must lie between the counts without and with them; where none did, it must be equal. `came_late` counts them.
+-- An hour after its end (and the lateness, for live time) a window is settled: what comes later (live, by its receipt; in a replay,
+-- by its own end) corrects nothing that was said. So where such events are, what was said must lie between the counts without and
+-- with them; where there are none, it must be equal. `came_late` counts them.
 
 WITH
     said AS
@@ -29,16 +29,16 @@ WITH
             `group`['agent'] AS agent,
             `group`['tool'] AS tool,
             `group`['clock'] = 'replay' AS replay,
-            if(replay, window_to, window_to + toIntervalSecond({window_lateness_s:UInt32})) AS judged_at
+            window_to + toIntervalSecond(3600 + if(replay, 0, {window_lateness_s:UInt32})) AS settled_at
         FROM
         (
             SELECT *
             FROM alert_transitions
             WHERE tenant = {tenant:String} AND window_from IS NOT NULL
-            ORDER BY transition DESC, kafka_partition, kafka_offset, frame_index
+            ORDER BY transition DESC, revision DESC, kafka_partition, kafka_offset, frame_index
             LIMIT 1 BY alert_id, window_from
         )
-        WHERE NOT provisional
+        WHERE (NOT provisional OR settled_at < (SELECT max(received_at) FROM events WHERE tenant = {tenant:String}))
           AND measure IN ('tool_error_rate', 'escalation_rate', 'override_rate')
           AND window_from >= {since:DateTime64(6, 'UTC')}
           AND window_from < {until:DateTime64(6, 'UTC')}
@@ -124,8 +124,8 @@ WITH
             alert_id, transition, rule, measure, agent, tool, replay, state, window_from, window_to, value, samples,
             sum(length(wholes_at)) AS wholes,
             sum(length(parts_at)) AS parts,
-            sum(arrayCount(moment -> moment > judged_at, wholes_at)) AS late_wholes,
-            sum(arrayCount(moment -> moment > judged_at, parts_at)) AS late_parts,
+            sum(arrayCount(moment -> moment > settled_at, wholes_at)) AS late_wholes,
+            sum(arrayCount(moment -> moment > settled_at, parts_at)) AS late_parts,
             if(wholes = 0, NULL, roundBankers(toDecimal256(parts, 18) / wholes, 9)) AS recounted,
             samples = wholes AND value <=> recounted AS equal,
             -- the part that was said, and whether it is a whole number, as a count is

@@ -14,7 +14,8 @@
 -- Every change of state, the latest first: what was measured in which window against which threshold, up to five decisions
 -- to look at, and the SQL that shows what the value was drawn from. `provisional` = said before the window was over, by what
 -- was known then (`completeness` is the share of the window that had passed); `late` = events that came after the window was
--- over changed what had been said. `at` is event time: for alerts of a replay (clock=replay) that of the replay.
+-- over changed what had been said. Each change is shown by the last word on it: a `revision` over 1 corrected the value, which
+-- was `value_at_first`. `at` is event time: for alerts of a replay (clock=replay) that of the replay.
 -- `told` is what became of it on each channel, and is empty for changes that no receiver is told of.
 
 WITH
@@ -43,6 +44,8 @@ SELECT
     threshold,
     unit,
     samples,
+    revision,
+    if(revision > 1, value_at_first, NULL) AS value_at_first,
     window_from,
     window_to,
     completeness,
@@ -59,10 +62,12 @@ SELECT
     rules_version
 FROM
 (
-    SELECT *
+    SELECT
+        *,
+        (argMin(tuple(value), (revision, kafka_offset, frame_index)) OVER (PARTITION BY alert_id, transition)).1 AS value_at_first
     FROM alert_transitions
     WHERE tenant IN ({tenant:String}, '')
-    ORDER BY kafka_partition, kafka_offset, frame_index
+    ORDER BY revision DESC, kafka_partition, kafka_offset, frame_index
     LIMIT 1 BY alert_id, transition
 ) AS transitions
 LEFT JOIN deliveries ON deliveries.alert_id = transitions.alert_id AND deliveries.transition = transitions.transition

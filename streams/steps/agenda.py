@@ -12,10 +12,11 @@ BUCKET = 10 * SECOND
 
 
 class Agenda(Generic[K]):
-    """Keys by the time they are due, in buckets of ten seconds or another length: none too early, late by less than that."""
+    """Keys by the time they are due, in buckets of ten seconds or another length: none too early, late by less than that. `at` is
+    the time of the key that was taken out last."""
 
     def __init__(self, length: int = BUCKET) -> None:
-        self.length = length
+        self.length, self.at = length, 0
         self._buckets: dict[int, deque[K]] = {}
         self._order: list[int] = []
 
@@ -30,6 +31,7 @@ class Agenda(Generic[K]):
         """Take out up to `limit` keys whose time has come, the earliest first. Keys may be added meanwhile, at any time."""
         while limit > 0 and self._order and self._order[0] * self.length <= now:
             bucket = self._order[0]
+            self.at = bucket * self.length
             keys = self._buckets[bucket]
             while keys and limit > 0 and self._order[0] == bucket:
                 limit -= 1

@@ -10,6 +10,7 @@ So an alert that fires is put to rest by the first clear window, or, when no mor
 """
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from enum import IntEnum
 
 from msgspec import Struct
@@ -37,9 +38,26 @@ START = Point()
 REST = frozenset({AlertState.OK, AlertState.RESOLVED, AlertState.INSUFFICIENT, AlertState.NO_DATA})
 
 
+class Said(Struct, array_like=True):
+    """A transition as it was last told, of the window whose last pane begins at `start`. Times are microseconds."""
+
+    transition: int
+    start: int
+    previous: AlertState
+    state: AlertState
+    at: int
+    opened_at: int | None
+    revision: int = 1
+    value: Decimal | None = None
+    threshold: Decimal | None = None
+    samples: int = 0
+    provisional: bool = False
+
+
 class Alarm(Struct, array_like=True):
     """What is kept of an alert. `base` is its point before the oldest window that can still change, `told` its state as last
-    told, `fired` the windows that can still change after which it was told as firing. Times are microseconds."""
+    told, `fired` the windows that can still change after which it was told as firing, `said` what was told of such windows.
+    Times are microseconds."""
 
     base: Point = START
     told: AlertState = AlertState.OK
@@ -47,6 +65,7 @@ class Alarm(Struct, array_like=True):
     opened_at: int | None = None
     provisional: int | None = None
     fired: list[int] = []
+    said: list[Said] = []
 
 
 def step(point: Point, verdict: Verdict, rule: Rule) -> Point:

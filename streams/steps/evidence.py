@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from waterline.schemas.alerts import AlertState, AlertTransition, alert_id
 from waterline.schemas.events import Clock
-from waterline.streams.steps.alarm import Alarm, Verdict
+from waterline.streams.steps.alarm import Said, Verdict
 from waterline.streams.steps.entry import NANO
 from waterline.streams.steps.moment import instant
 from waterline.streams.steps.rates import wilson
@@ -88,31 +88,30 @@ def _round(value: Decimal) -> Decimal:
 def transition(
     rule: Rule,
     version: str,
-    alarm: Alarm,
+    said: Said,
     window: WindowKey,
-    state: AlertState,
     reading: Reading,
-    at: int,
     late: bool,
-    provisional: float | None,
+    share: float = 1.0,
     required: Required = (),
 ) -> AlertTransition:
-    """The transition of `alarm` (its number is set already) to `state`. `provisional`: the share of the window that has
-    passed, for what is said before its end. `required`: the fields that events must have."""
+    """What `said` tells of a window. `share`: of the window that has passed, for what is said before its end. `required`: the
+    fields that events must have."""
     series, measure, group = window.series, MEASURE[rule.measure], window.series.group
     return AlertTransition(
         alert_id=alert_id(series.tenant, rule.name, group),
-        transition=alarm.transition,
+        transition=said.transition,
+        revision=said.revision,
         tenant=series.tenant,
         rule=rule.name,
         group=group,
         severity=rule.severity,
-        previous=alarm.told,
-        state=state,
-        at=instant(at),
-        opened_at=instant(alarm.opened_at) if alarm.opened_at is not None else None,
+        previous=said.previous,
+        state=said.state,
+        at=instant(said.at),
+        opened_at=instant(said.opened_at) if said.opened_at is not None else None,
         clock=Clock.REPLAY if series.replay else Clock.SOURCE,
-        summary=_summary(rule, measure, window, state, reading),
+        summary=_summary(rule, measure, window, said.state, reading),
         measure=measure.name,
         unit=measure.unit,
         value=reading.value,
@@ -122,8 +121,8 @@ def transition(
         samples_needed=rule.at_least,
         window_from=instant(first_of(rule, window)),
         window_to=instant(window.end),
-        completeness=1.0 if provisional is None else provisional,
-        provisional=provisional is not None,
+        completeness=share,
+        provisional=said.provisional,
         late=late,
         decisions=reading.decisions,
         sql=statement(measure, window.series, first_of(rule, window), window.end, required),

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from waterline.schemas.alerts import AlertState, AlertTransition, alert_id
 from waterline.schemas.events import Clock
 from waterline.schemas.topics import ALERT_TRANSITIONS
-from waterline.streams.steps.alarm import Alarm, Verdict
+from waterline.streams.steps.alarm import Alarm, Said, Verdict
 from waterline.streams.steps.evidence import Reading, transition
 from waterline.streams.steps.fold import Out
 from waterline.streams.steps.intake import kind_of
@@ -97,13 +97,14 @@ def _about(rule: Rule) -> tuple[object, ...]:
 def ended(rule: Rule, now: Rules, alarm: Alarm, series: Series, heard: int) -> AlertTransition | None:
     """The last that is told of an alert whose rule is lost; None when nobody waits for it. Afterwards `alarm` is at rest."""
     state = {AlertState.FIRING: AlertState.RESOLVED, AlertState.PENDING: AlertState.OK}.get(alarm.told)
-    alarm.base, alarm.provisional, alarm.fired = Alarm().base, None, []
+    alarm.base, alarm.provisional, alarm.fired, alarm.said = Alarm().base, None, [], []
     if state is None:
         return None
     alarm.transition += 1
     length = rule.window_s * SECOND
     window = WindowKey(series, length, heard - heard % length)
-    told = transition(rule, now.version, alarm, window, state, Reading(Verdict.LITTLE, None, None, 0, []), heard, False, None)
+    said = Said(alarm.transition, window.start, alarm.told, state, heard, alarm.opened_at)
+    told = transition(rule, now.version, said, window, Reading(Verdict.LITTLE, None, None, 0, []), late=False)
     alarm.told = state
     return replace(told, summary=_why(rule, now, series.about), window_from=None, window_to=None, samples_needed=0, sql="")
 

@@ -4,12 +4,13 @@
 
 A window's last word is said when the watermark has passed its end, from what is in it then; so a replay of the same events
 says the same, whatever the speed. Live data may make an alert fire earlier, marked provisional, when the value so far is over the
-threshold by more than chance (evidence.sure). What comes late changes its window, and the alert walks again from there.
+threshold by more than chance (evidence.sure). What comes late changes its window, and the alert walks again from there; what was
+said of that window and is otherwise now is told again, as another revision.
 
 A decision counts in the window of its start, a call or another event in that of its end (to the minute).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import msgspec
 
@@ -17,7 +18,7 @@ from waterline.schemas.alerts import AlertState
 from waterline.schemas.events import read_required
 from waterline.schemas.facts import GroupInput, Mark
 from waterline.schemas.topics import ALERT_TRANSITIONS
-from waterline.streams.steps.alarm import REST, START, Alarm, Point, alike, step, walk
+from waterline.streams.steps.alarm import REST, START, Alarm, Point, Said, alike, step, walk
 from waterline.streams.steps.evidence import Reading, sure, transition
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.in_force import InForce, Wanted, by_window, ended, lost, reach, wanted
@@ -29,6 +30,8 @@ from waterline.streams.steps.rules import Rule, RuleBook, Rules
 from waterline.streams.steps.windows import Age, Cell, Clock, Series, Shown, WindowKey, Windows, first_of_each
 
 WINDOW, ALARM, MARKS, RULES = b"w", b"a", b"m", b"r"
+AT_ONCE = 20
+"""Revisions that are told as they come. What changes further is told when its window is settled."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_cell = msgspec.msgpack.Decoder(tuple[WindowKey, Cell]).decode
 _decode_alarm = msgspec.msgpack.Decoder(tuple[str, Series, Alarm]).decode
@@ -143,12 +146,16 @@ class Thresholds:
             if before != self.rules:
                 self._renewed = True
                 self.gone |= lost(before, self.rules)
-                self._end(self.gone)
+                self._end(self.gone, {rule.name for rule in before.rules if rule not in self.rules.rules})
         return self.wanted
 
-    def _end(self, gone: Mapping[str, Rule]) -> None:
-        """Puts to rest the alerts of rules that are gone, and lets go the windows that no rule wants any more."""
+    def _end(self, gone: Mapping[str, Rule], other: Set[str]) -> None:
+        """Puts to rest the alerts of rules that are gone, and lets go the windows that no rule wants any more. What was said by
+        rules that are `other` now is not said again by these."""
         for (name, series), alarm in list(self.alarms.items()):
+            if name in other and any(not said.provisional for said in alarm.said):
+                alarm.said = [said for said in alarm.said if said.provisional]
+                self.changed.add((name, series))
             if name in gone:
                 told = ended(gone[name], self.rules, alarm, series, self.clocks[series.replay].heard)
                 if told is not None:
@@ -197,7 +204,11 @@ class Thresholds:
                 continue
             if alarm.base.state not in REST or says(self.windows, rule, key):
                 alarm.base = step(alarm.base, reading(self.windows, rule, key).verdict, rule)
+            for said in alarm.said:
+                if said.start == key.start:
+                    self._restate(rule, said, key, reading(self.windows, rule, key), late=True)
             alarm.fired = [start for start in alarm.fired if start > key.start]
+            alarm.said = [said for said in alarm.said if said.start > key.start]
             self.changed.add(at)
             if last and not alarm.transition and alarm.base.state is AlertState.OK:
                 del self.alarms[at]
@@ -241,6 +252,9 @@ class Thresholds:
                 start = missed[0] if missed and state is AlertState.FIRING else points[-1][0]
                 self._tell(rule, alarm, key, start, state, at(start), late)
         alarm.fired = fired
+        for said in alarm.said:
+            if said.start >= key.start and said.start in starts and said.revision < AT_ONCE:
+                self._restate(rule, said, WindowKey(series, length, said.start), at(said.start), late)
         self._keep(rule, series, alarm, last)
         following = points[-1][0] + length
         for start in (*between, following) if last.state not in REST or heard(following) else between:
@@ -284,10 +298,21 @@ class Thresholds:
         alarm.transition += 1
         if state is AlertState.FIRING:
             alarm.opened_at = at
-        done = min(1.0, (heard - start) / key.length) if provisional else 1.0
-        share = done if provisional else None
-        told = transition(rule, self.rules.version, alarm, window, state, says_so, at, late, share, self.required)
+        said = Said(alarm.transition, start, alarm.told, state, at, alarm.opened_at, provisional=provisional)
+        self._say(rule, said, window, says_so, late, min(1.0, (heard - start) / key.length) if provisional else 1.0)
         alarm.told = state
+        alarm.said = [*(other for other in alarm.said if other.start != start), said]
+
+    def _restate(self, rule: Rule, said: Said, window: WindowKey, now: Reading, late: bool) -> None:
+        """Tells as another revision what was said of a window and is otherwise now, or was provisional."""
+        if said.provisional or (said.value, said.threshold, said.samples) != (now.value, now.threshold, now.samples):
+            late = late or not said.provisional
+            said.revision, said.provisional = said.revision + 1, False
+            self._say(rule, said, window, now, late)
+
+    def _say(self, rule: Rule, said: Said, window: WindowKey, now: Reading, late: bool, share: float = 1.0) -> None:
+        said.value, said.threshold, said.samples = now.value, now.threshold, now.samples
+        told = transition(rule, self.rules.version, said, window, now, late, share, self.required)
         self.outs.append(Out(ALERT_TRANSITIONS, told.alert_id.encode(), _fact(told)))
 
     def _keep(self, rule: Rule, series: Series, alarm: Alarm, last: Point) -> None:

@@ -268,7 +268,7 @@ class Windows:
             cell = self.cells.get(key)
             if cell is None:
                 continue
-            if (due := self._next(key, cell)) > watermark:
+            if (due := self._next(key, cell)) > agenda.at:  # entered before it was known what it is compared with
                 agenda.add(due, key)
                 continue
             if cell.age is Age.SETTLED:

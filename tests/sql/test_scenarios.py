@@ -30,7 +30,8 @@ def stages(store: Store) -> Stages:
 
 
 def about(stages: Stages, scenario: Scenario) -> list[AlertTransition]:
-    return [one for one in stages.told if one.alert_id == alert_id(TENANT, scenario.rule, scenario.group)]
+    mine = alert_id(TENANT, scenario.rule, scenario.group)
+    return [one for one in stages.told if one.alert_id == mine and one.revision == 1]
 
 
 def test_the_sql_of_an_alert_returns_the_rows_behind_its_value(stages: Stages, reader: Client) -> None:

@@ -59,7 +59,9 @@ def compare(then: Iterable[AlertTransition], now: Iterable[AlertTransition]) -> 
 
 
 def firings(told: Iterable[AlertTransition]) -> dict[Key, AlertTransition]:
-    ordered = sorted(told, key=lambda one: (one.alert_id, one.transition))
+    """By the last word on each."""
+    last = {(one.alert_id, one.transition): one for one in sorted(told, key=lambda one: one.revision)}
+    ordered = [one for _, one in sorted(last.items())]
     found: dict[Key, AlertTransition] = {}
     for _, alert in groupby(ordered, key=lambda one: one.alert_id):
         each = list(alert)

@@ -62,7 +62,7 @@ SELECT {", ".join(f"`{name}`" for name in AlertTransition.__struct_fields__)}
 FROM alert_transitions
 WHERE ({{tenant:String}} = '' OR tenant = {{tenant:String}})
   AND at >= {{since:DateTime64(6, 'UTC')}} AND at < {{until:DateTime64(6, 'UTC')}}
-ORDER BY alert_id, transition, kafka_partition, kafka_offset, frame_index
+ORDER BY alert_id, transition, revision DESC, kafka_partition, kafka_offset, frame_index
 LIMIT 1 BY alert_id, transition"""
 HELD = """
 SELECT count(), min(if(clock = 'replay', ts, received_at) AS own), max(own)

@@ -50,6 +50,10 @@ def test_a_beginning_goes_where_the_routes_say() -> None:
     assert steps(transition(1), book(), Routes()) == [("", UNROUTED)]
 
 
+def test_what_corrects_a_transition_is_sent_to_nobody() -> None:
+    assert steps(transition(1, revision=2), book()) == []
+
+
 def test_what_has_a_receipt_is_left_out() -> None:
     assert steps(transition(1), book(receipt(transition(1), "a"))) == [("b", None)]
     under_way = book()

@@ -91,9 +91,22 @@ def stands(rule: Rule, counts: Counts, now: int) -> str:
 
 
 def check_numbers(told: list[AlertTransition]) -> None:
-    """Of each alert: numbered from 1 without a hole, each from where the one before left it, none to where it was."""
+    """Of each alert: numbered from 1 without a hole, each from where the one before left it, none to where it was; so are the
+    revisions of each."""
     last: dict[str, AlertTransition] = {}
+    words: dict[tuple[str, int], AlertTransition] = {}
     for one in told:
+        if (same := words.get((one.alert_id, one.transition))) is not None:
+            assert one.revision == same.revision + 1
+            assert (one.state, one.previous, one.at, one.opened_at, one.window_from) == (
+                *(same.state, same.previous, same.at, same.opened_at, same.window_from),
+            )
+            assert not one.provisional
+            assert same.provisional or (one.value, one.threshold, one.samples) != (same.value, same.threshold, same.samples)
+            words[one.alert_id, one.transition] = one
+            continue
+        assert one.revision == 1
+        words[one.alert_id, one.transition] = one
         before = last.get(one.alert_id)
         assert one.transition == (before.transition if before else 0) + 1
         assert one.previous is (before.state if before else AlertState.OK)
@@ -140,7 +153,7 @@ class Trial:
 
     def compare(self, provisional: bool) -> None:
         now = min(self.marks)
-        latest = {(one.rule, one.group.get("tool", "")): one for one in self.watched.told}
+        latest = {(one.rule, one.group.get("tool", "")): one for one in self.watched.told if one.revision == 1}
         for rule in RULES:
             for tool, length in self.counts:
                 if bool(tool) != (rule.by == AGENT_TOOL) or length != rule.window_s // 60:
@@ -148,8 +161,23 @@ class Trial:
                 told = latest.get((rule.name, tool))
                 if told is not None and told.provisional and provisional:
                     continue
+                self.check_said(rule, tool, now)
                 fires = told is not None and told.state is AlertState.FIRING
                 assert fires == (stands(rule, self.counts[tool, length], now) == "firing"), (rule.name, tool, now)
+
+    def check_said(self, rule: Rule, tool: str, now: int) -> None:
+        """What was said last of a window that is over is what is in it."""
+        counts, length = self.counts[tool, rule.window_s // 60], rule.window_s // 60
+        mine = (one for one in self.watched.told if (one.rule, one.group.get("tool", "")) == (rule.name, tool))
+        last = {one.window_to: one for one in mine}
+        for one in last.values():
+            assert one.window_to is not None
+            end = round(one.window_to.timestamp()) // 60 - BEGIN
+            panes = [counts.get(end - n * length, (0, 0)) for n in range(1, rule.panes + 1)]
+            calls, errors = sum(pane[0] for pane in panes), sum(pane[1] for pane in panes)
+            if end <= now:
+                value = round(Decimal(errors) / calls, 9) if calls else None
+                assert (one.samples, one.value, one.provisional) == (calls, value, False)
 
 
 def run(items: list[Came], rnd: random.Random, replay: bool, sources: int) -> None:
@@ -207,6 +235,7 @@ def test_without_late_calls_it_fires_once_for_each_time_a_walk_from_scratch_begi
                     if stands(rule, counts, now) == "firing" and stands(rule, counts, now - length) != "firing"
                 ]
                 told = [one for one in trial.watched.told if (one.rule, one.group.get("tool", "")) == (rule.name, tool)]
+                assert all(one.revision == 1 for one in told)
                 fired = [one.window_to for one in told if one.state is AlertState.FIRING]
                 assert fired == [instant((BEGIN + now) * MINUTE) for now in due]
                 assert not any(one.late for one in told)
