@@ -278,6 +278,8 @@ class Windows:
             self.touched.add(key)
             agenda.add(self._next(key, cell), key)
             yield key, cell
+            if cell.age is Age.SETTLED:
+                cell.forget(key.length, self.shown)
 
     def over(self, series: Series, length: int) -> list[int]:
         """Starts of the windows that are over and can still be corrected, in order."""
@@ -297,7 +299,6 @@ class Windows:
             return
         cell.age = Age.SETTLED
         cell.pack()
-        cell.forget(key.length, self.shown)
         del kept.over[bisect_left(kept.over, key.start)]
         kept.young -= 1
         if not kept.young:
