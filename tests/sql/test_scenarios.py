@@ -1,4 +1,5 @@
-"""The SQL that an alert carries returns the rows that its value was drawn from, for every default rule and budget."""
+"""The SQL that an alert carries returns the rows that its value was drawn from, and among them the decisions that it names, for
+every default rule and budget."""
 
 from datetime import timedelta
 
@@ -35,11 +36,17 @@ def about(stages: Stages, scenario: Scenario) -> list[AlertTransition]:
 
 
 def test_the_sql_of_an_alert_returns_the_rows_behind_its_value(stages: Stages, reader: Client) -> None:
-    asked = set()
+    asked, named = set(), set()
     for scenario in FIRED:
         for one, wanted in zip(about(stages, scenario), scenario.told, strict=True):
-            found = reader.query(one.sql).result_rows
+            answer = reader.query(one.sql)
+            found = answer.result_rows
+            if column := next((name for name in answer.column_names if name in ("decision", "decision_key")), ""):
+                rows = answer.named_results()
+                assert set(one.decisions) <= {row[column] for row in rows}, (scenario.name, one.sql)
+                named |= {one.rule} if one.decisions else set()
             if wanted.rows is not None or one.measure == "accuracy_drop":
                 assert len(found) == (one.samples if wanted.rows is None else wanted.rows), (scenario.name, one.sql)
                 asked.add(one.rule)
     assert asked == {one.rule for one in FIRED}
+    assert named == asked - {"task_tokens"}, "whose alert is about one decision"
