@@ -50,8 +50,11 @@ class DriftFact(Struct, kw_only=True, omit_defaults=True):
     moved: Annotated[list[ShareChange], Meta(description="those that moved most, at most three, the most first")] = field(
         default_factory=list
     )
-    sequential: Annotated[str, Meta(description="the anytime-valid test: ok, drift or insufficient; empty = none")] = ""
-    sequential_since: Annotated[Instant | None, Meta(description="when it began to say drift")] = None
+    sequential: Annotated[
+        str,
+        Meta(description="the anytime-valid test of the days up to this one: ok, drift or insufficient; empty = it is not over"),
+    ] = ""
+    sequential_since: Annotated[Instant | None, Meta(description="the day with which the drift begins, at midnight UTC")] = None
 
 
 class Decided(StrEnum):

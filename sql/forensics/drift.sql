@@ -17,6 +17,8 @@
 -- first seven days. psi: population stability index, moderate over 0.1, major over 0.25, and neither unless it is over what chance
 -- reaches one time in twenty (`by_chance`). `most`: the names or ranges that add most to it, with their shares before and
 -- now. ks and wasserstein (in the unit of the values) are of numbers. In each group the furthest comes first.
+-- sequential: whether the days up to this one together differ from the baseline, and since when, with at most one false alarm of an
+-- artifact in a year of days however often one looks; empty while the day is not over (streams/steps/DRIFT.md).
 
 SELECT
     agent,
@@ -33,6 +35,8 @@ SELECT
     round(wasserstein, 4) AS wasserstein,
     before AS samples_before,
     now AS samples_now,
+    sequential,
+    toDate(sequential_since) AS drift_since,
     arrayStringConcat(arrayMap(one ->
         format('{0}: {1} % -> {2} %', one.name, toString(round(100 * one.before, 1)), toString(round(100 * one.now, 1))),
         moved), ', ') AS most,

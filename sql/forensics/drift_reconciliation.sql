@@ -15,6 +15,7 @@
 -- escalation_reason the index, drawn anew from these counts (of up to 64 names on each side; beyond, the streams put names
 -- together). No row = they agree. Which days a baseline holds follows from what the fact names: an artifact (its 30 newest days
 -- up to that day) or a range of days, pinned of all artifacts, else of its own. What the rules pinned is taken as told.
+-- The sequential test is not drawn anew: it is a function of these same counts, day by day.
 
 WITH
     facts AS

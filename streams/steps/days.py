@@ -33,7 +33,8 @@ class AgentKey(Struct, frozen=True, order=True):
 
 
 class Told(Struct, array_like=True, frozen=True):
-    """What was said last of one distribution; `revision` counts up with each word."""
+    """What was said last of one distribution; `revision` counts up with each word. `sequential` and `since`: what
+    day_evidence.py says, and the day since when; nothing while the day is not over."""
 
     revision: int = 0
     baseline: str = ""
@@ -42,6 +43,8 @@ class Told(Struct, array_like=True, frozen=True):
     now: int = 0
     psi: float = 0.0
     wasserstein: float = 0.0
+    sequential: str = ""
+    since: int | None = None
 
 
 class Day(Struct, array_like=True, tag="day"):
@@ -60,6 +63,10 @@ class Day(Struct, array_like=True, tag="day"):
     @property
     def place(self) -> Place:
         return self.artifact, self.number
+
+    @property
+    def untested(self) -> list[str]:
+        return [about for about, told in self.told.items() if not told.sequential]
 
     def distribution(self, about: str) -> Counts:
         """What is taken back of an artifact that was forgotten meanwhile leaves less than nothing, and is left out."""

@@ -2,8 +2,9 @@
 
 For each (tenant, agent, kind of time, artifact, day) the distributions of days.py are kept, and compared with those of the
 baseline (baselines.py) by distribution.py. What changed is told as event time goes on: of one agent at most every `EVERY`, so
-a day's last word is said within that after its end. What comes late for a day, or for a day that it is compared with, is told as
-a new revision. A figure depends on what has come so far alone, not on batches, restarts or what was told in between.
+a day's last word is said within that after its end. A day that is over is weighed with those before it (day_evidence.py), which
+is told up to `WARM` and `EVERY` after its end. What comes late for a day, or for one that it is compared or weighed with, is
+told as a new revision. A figure depends on what has come so far alone, not on batches, restarts or what was told in between.
 
 State keys: an agent's artifacts and days, in memory; each day of an artifact, which leaves the memory when it is over for
 `WARM` and nothing is left to be told, and is read again when it is needed.
@@ -16,17 +17,16 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import replace
 
-from waterline.schemas.events import Clock
 from waterline.schemas.facts import GroupInput, Standing
 from waterline.schemas.identity import SEPARATOR, routing_key
-from waterline.schemas.judgement import DriftFact
 from waterline.schemas.topics import DRIFT_FACTS
 from waterline.streams.steps.agenda import Agenda
 from waterline.streams.steps.baselines import KEPT, Agent, Choice, Era, choose, compared, let_go, outdated, pin_of, surplus
-from waterline.streams.steps.days import ABOUT, NAMES, OF_CALLS, AgentKey, Day, Place, Told, added
-from waterline.streams.steps.distribution import Distance, of_categories, of_numbers
+from waterline.streams.steps.day_evidence import WATCHED, judge
+from waterline.streams.steps.days import ABOUT, OF_CALLS, AgentKey, Day, Place, Told, added
+from waterline.streams.steps.drift_telling import dated, distance, fact_of
 from waterline.streams.steps.fold import Changes, Cold, Out
-from waterline.streams.steps.moment import DAY, HOUR, NEVER, SECOND, day_name
+from waterline.streams.steps.moment import DAY, HOUR, NEVER, SECOND
 from waterline.streams.steps.rules import Rule, RuleBook
 from waterline.streams.steps.tally import MINUTE
 
@@ -220,6 +220,8 @@ class Drifting:
         for key, place in self._over[replay].due(now, LOOKS):
             if (day := self.days.get(key, {}).get(place)) is None:
                 continue
+            if untested := day.untested:
+                self._changed(day, untested, now)
             if place in self.news.get(key, {}):
                 self._enter(day)
             else:
@@ -242,7 +244,12 @@ class Drifting:
             agent.compared[artifact] = how.name, how.pinned
             since = oldest if other else max(oldest, how.since(min((day for _, day in news), default=NEVER)))
             for day in sorted(day for day in era.days if day >= since):
-                parts = [about for place, about in news.items() if place == (artifact, day) or how.has(place, day)]
+                begin = day - WATCHED + 1 if self._is_over(agent.key, day) else day
+                parts = [
+                    about
+                    for place, about in news.items()
+                    if (place[0] == artifact and begin <= place[1] <= day) or how.has(place, day)
+                ]
                 if about := ABOUT if other else sorted(set().union(*parts)):
                     self._compare(agent, (artifact, day), choose(agent, how, day), about)
 
@@ -252,21 +259,36 @@ class Drifting:
             del sums[known]
 
     def _compare(self, agent: Agent, place: Place, choice: Choice, abouts: Iterable[str]) -> None:
-        key, day = agent.key, self._peek(agent.key, place)
+        key, day, tested = agent.key, self._peek(agent.key, place), self._tested(agent, place, choice)
         for about in abouts:
             now, told = day.distribution(about), day.told.get(about, Told())
             if not (told.revision or any(now.values())):
                 continue
-            far = _distance(about, self._baseline(key, choice, place[1], about), now)
+            far = distance(about, self._baseline(key, choice, place[1], about), now)
             new = Told(told.revision, choice.name, choice.pinned, far.before, far.now, far.psi, far.wasserstein or 0.0)
+            if tested is not None:
+                word = judge(dated(tested[0], about), dated(tested[1], about))
+                new = replace(new, sequential=word.said, since=word.since)
             if new == told:
                 continue
             if place not in self.days.get(key, {}):
                 self._enter(day)
             day.told[about] = new = replace(new, revision=told.revision + 1)
             self.touched.add((key, place))
-            fact = _fact(_told(day, about, choice, far, new.revision))
+            fact = _fact(fact_of(day, about, far, new))
             self.outs.append(Out(DRIFT_FACTS, routing_key(key.tenant, key.agent), fact))
+
+    def _is_over(self, key: AgentKey, day: int) -> bool:
+        return (day + 1) * DAY <= self.now[key.replay]
+
+    def _tested(self, agent: Agent, place: Place, choice: Choice) -> tuple[list[Day], list[Day]] | None:
+        """The days of the baseline, and those that day_evidence.py weighs against them; None: the day is not over."""
+        key, (artifact, day) = agent.key, place
+        if not self._is_over(key, day):
+            return None
+        days = ((artifact, one) for one in agent.eras[artifact].worked if day - WATCHED < one <= day)
+        after = [] if place in choice.days else [one for one in days if one not in choice.days]
+        return [self._peek(key, one) for one in choice.days], [self._peek(key, one) for one in after]
 
     def _baseline(self, key: AgentKey, choice: Choice, day: int, about: str) -> Mapping[str | int, int]:
         """The days other than `day` are added up once; those of the day itself still grow."""
@@ -280,36 +302,6 @@ class Drifting:
         if (total := sums.get((about, past))) is None:
             total = sums[about, past] = added(self._peek(key, place).distribution(about) for place in past)
         return added([total, *today]) if today else total
-
-
-def _distance(about: str, before: Mapping[str | int, int], now: Mapping[str | int, int]) -> Distance:
-    if about in NAMES:
-        return of_categories(cast("Mapping[str, int]", before), cast("Mapping[str, int]", now))
-    return of_numbers(cast("Mapping[int, int]", before), cast("Mapping[int, int]", now))
-
-
-def _told(day: Day, about: str, choice: Choice, far: Distance, revision: int) -> DriftFact:
-    both = bool(far.before and far.now)
-    return DriftFact(
-        tenant=day.key.tenant,
-        agent=day.key.agent,
-        about=about,
-        day=day_name(day.number),
-        artifact=day.artifact,
-        revision=revision,
-        clock=Clock.REPLAY if day.key.replay else Clock.SOURCE,
-        baseline=choice.name,
-        pinned=choice.pinned,
-        before=far.before,
-        now=far.now,
-        shift=far.shift,
-        psi=far.psi if both else None,
-        jensen_shannon=far.jensen_shannon if both else None,
-        by_chance=far.by_chance if both else None,
-        ks=far.ks,
-        wasserstein=far.wasserstein,
-        moved=list(far.moved),
-    )
 
 
 def _place(standing: Standing) -> Place:

@@ -62,6 +62,7 @@ def test_6b_drift_names_the_tools_that_moved(ask: Ask, folded: Folded) -> None:
     assert (row["artifact"], row["baseline"], row["shift"], row["clock"]) == ("v2", "v1", "major", "replay")
     assert row["most"].startswith("get_flight_status: 0 % -> 14.5 %, calculate: ")
     assert (row["psi"], row["samples_now"]) == (round(far.psi, 4), far.now)
+    assert (row["sequential"], row["drift_since"]) == ("insufficient", None), "a baseline of one day says too little"
 
 
 def test_6b_drift_of_what_moved_less(ask: Ask) -> None:

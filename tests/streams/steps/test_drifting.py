@@ -19,13 +19,16 @@ from waterline.streams.steps.drifting import EVERY, Drifting
 from waterline.streams.steps.fold import Position
 from waterline.streams.steps.groups import GroupsFold
 from waterline.streams.steps.limits import Limits
-from waterline.streams.steps.moment import DAY, HOUR, SECOND, day_name
+from waterline.streams.steps.moment import DAY, HOUR, SECOND, day_name, instant
 from waterline.streams.steps.rules import Pin, RuleBook, Rules
 
 BEGIN = 20_000
 """Days since 1970."""
 MINUTE = 60 * SECOND
-FIGURES = ("baseline", "pinned", "before", "now", "shift", "psi", "jensen_shannon", "by_chance", "ks", "wasserstein", "moved")
+FIGURES = (
+    *("baseline", "pinned", "before", "now", "shift", "psi", "jensen_shannon", "by_chance", "ks", "wasserstein", "moved"),
+    *("sequential", "sequential_since"),
+)
 Which = tuple[str, str, str]
 """about, artifact, day"""
 
@@ -139,6 +142,28 @@ def test_an_only_version_is_compared_with_its_first_seven_days() -> None:
     assert shifts == [Shift.INSUFFICIENT] * 7 + [Shift.NONE, Shift.MAJOR]
     last = world.last["tools", "v1", day_name(BEGIN + 8)]
     assert (last.baseline, last.before) == (f"{day_name(BEGIN)} to {day_name(BEGIN + 6)}", 700)
+
+
+def test_a_day_that_is_over_is_weighed_with_those_before() -> None:
+    """Too small a change for a day by itself, though of many calls."""
+    world, usual, moved = Followed(), {"search": 300, "refund": 200}, {"search": 240, "refund": 260}
+    for day in range(14):
+        world.hear([*a_day(BEGIN + day, "v1", usual if day < 9 else moved), mark((BEGIN + day + 1) * DAY - HOUR)])
+        assert world.last["tools", "v1", day_name(BEGIN + day)].sequential == "", "it is not over"
+    world.time((BEGIN + 14) * DAY + HOUR)
+    world.time((BEGIN + 14) * DAY + HOUR + EVERY)
+    words = [world.last["tools", "v1", day_name(BEGIN + day)] for day in range(14)]
+    assert [word.sequential for word in words] == ["insufficient"] * 7 + ["ok"] * 4 + ["drift"] * 3
+    assert (words[-1].sequential, words[-1].sequential_since) == ("drift", instant((BEGIN + 9) * DAY))
+    assert {word.shift for word in words[7:]} == {Shift.NONE}
+    known = len(world.told)
+    world.time((BEGIN + 20) * DAY)
+    assert len(world.told) == known, "a day is weighed once, unless something comes late"
+    world.hear(a_day(BEGIN + 9, "v1", {"search": 50}))
+    world.time((BEGIN + 20) * DAY + EVERY)
+    late = {fact.day: (fact.sequential, fact.sequential_since) for fact in world.told[known:]}
+    assert set(late) >= {day_name(BEGIN + 9), day_name(BEGIN + 12)}, "what comes late is weighed on all days after"
+    assert world.last["tools", "v1", day_name(BEGIN + 13)].sequential_since == instant((BEGIN + 10) * DAY)
 
 
 @pytest.mark.parametrize(

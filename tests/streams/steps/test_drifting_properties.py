@@ -8,12 +8,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.streams.steps.test_drifting import BEGIN, Followed, Which, decision, mark, standing
+from tests.streams.steps.test_drifting import BEGIN, Followed, Which, calls, decision, mark, standing
 from waterline.schemas.facts import GroupInput, Standing
 from waterline.schemas.judgement import DriftFact
+from waterline.streams.steps.day_evidence import judge
 from waterline.streams.steps.distribution import of_categories, of_numbers
 from waterline.streams.steps.drifting import EVERY
-from waterline.streams.steps.moment import DAY, HOUR, day_name
+from waterline.streams.steps.moment import DAY, HOUR, day_name, instant
 from waterline.streams.steps.sketch import bucket_of
 
 STANDINGS = st.builds(
@@ -100,6 +101,38 @@ def test_the_last_word_depends_on_the_events_alone(lives: list[tuple[Standing, .
     assert told == rest.figures()
     wanted = expected(lives)
     assert {which: (one["baseline"], one["before"], one["now"], one["psi"] or 0.0) for which, one in told.items()} == wanted
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32))
+def test_days_are_weighed_by_what_was_counted_alone(seed: int) -> None:
+    """Enough calls for the test of days to speak, in any order up to four days late, with restarts: as weighed from scratch."""
+    chance = random.Random(seed)
+    shares = {"v1": (300, 200), "v2": (300, 200 + 100 * chance.randrange(3))}
+    days: dict[tuple[str, int], Counter[str]] = {}
+    told: list[tuple[int, GroupInput]] = []
+    for number in range(16):
+        for artifact in ("v1",) if number < 6 else ("v2",):
+            for tool, usual in zip(("search", "refund"), shares[artifact], strict=True):
+                count = usual + chance.randrange(20)
+                days.setdefault((artifact, BEGIN + number), Counter())[tool] = count
+                at = (BEGIN + number) * DAY + chance.randrange(24) * HOUR
+                told.append((at + chance.choice((0, 0, 0, 4)) * DAY, calls(at, artifact, tool, count)))
+    told.sort(key=lambda line: line[0])
+    world = Followed()
+    for at, line in told:
+        world.hear([line, mark(at)])
+        if chance.random() < 0.2:
+            world.restart()
+    for end in (0, EVERY, 2 * HOUR, 2 * HOUR + EVERY):
+        world.time((BEGIN + 30) * DAY + end)
+    began = {name: [day for one, day in sorted(days) if one == name] for name in shares}
+    for artifact, day in days:
+        before = [(one, days["v1", one]) for one in (began["v1"] if artifact == "v2" else [])]
+        word = judge(before, [(one, days[artifact, one]) for one in began[artifact] if one <= day])
+        fact = world.last["tools", artifact, day_name(day)]
+        since = None if word.since is None else instant(word.since * DAY)
+        assert (fact.sequential, fact.sequential_since) == (word.said, since)
 
 
 def test_a_restart_repeats_and_forgets_nothing() -> None:
