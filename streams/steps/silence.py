@@ -24,7 +24,7 @@ from waterline.streams.steps.evidence import quoted
 from waterline.streams.steps.examples import KEPT, Ranked, keys, put
 from waterline.streams.steps.fold import Changes, Out
 from waterline.streams.steps.in_force import withdrawn
-from waterline.streams.steps.moment import DAY, SECOND, instant
+from waterline.streams.steps.moment import DAY, NEVER, SECOND, instant
 from waterline.streams.steps.rules import How, Rule, RuleBook
 from waterline.streams.steps.tally import MINUTE
 
@@ -77,13 +77,13 @@ class Silence:
         self.touched: set[bytes] = set()
         self.outs: list[Out] = []
         self._agenda: Agenda[bytes] = Agenda(SECOND)
+        self._looks: dict[bytes, int] = {}
 
     def load(self, value: bytes) -> bool:
         agent = _decode(value)
         self.agents[agent.key] = agent
         if agent.minutes:
-            self._agenda.add(0, agent.key)
-            self._agenda.add(self._gone(agent), agent.key)
+            self._look_at(agent.key, 0)
         return True
 
     @property
@@ -121,13 +121,10 @@ class Silence:
             return agent
         if not minutes or minute > minutes[-1]:
             self._speaks(agent, minute)
-        if not minutes:
-            self._agenda.add((minute + 1) * MINUTE + self._patience(), key)
         insort(minutes, minute)
         del minutes[:-most]
         self.touched.add(key)
-        for rule in self.rules:
-            self._agenda.add(_due(rule, minutes[-1]), key)
+        self._look_at(key, min((_due(rule, minutes[-1]) for rule in self.rules), default=self._gone(agent)))
         return agent
 
     def _begins(self, agent: Agent, decision: str, at: int) -> None:
@@ -147,15 +144,22 @@ class Silence:
         if replay:
             return
         for key in self._agenda.due(now, LOOKS):
-            agent = self.agents.get(key)
-            if agent is None or not agent.minutes:
+            if self._looks.get(key, NEVER) > now:
                 continue
-            for rule in self.rules:
-                self._look(rule, agent, now)
-            if self._gone(agent) <= now:
+            del self._looks[key]
+            if (agent := self.agents.get(key)) is None or not agent.minutes:
+                continue
+            looks = [self._look(rule, agent, now) for rule in self.rules]
+            if (gone := self._gone(agent)) <= now:
                 self._let_go(agent)
-            elif not self.rules:
-                self._agenda.add(self._gone(agent), agent.key)
+            else:
+                self._look_at(key, min([gone, *looks]))
+
+    def _look_at(self, key: bytes, due: int) -> None:
+        """An agent is on the agenda once, whatever is heard of it, or once more where it is to be looked at earlier."""
+        if due < self._looks.get(key, NEVER):
+            self._looks[key] = due
+            self._agenda.add(due, key)
 
     def _patience(self) -> int:
         """How long after the last that was heard of it an agent is gone."""
@@ -171,26 +175,25 @@ class Silence:
             del self.agents[agent.key]
         self.touched.add(agent.key)
 
-    def _look(self, rule: Rule, agent: Agent, now: int) -> None:
+    def _look(self, rule: Rule, agent: Agent, now: int) -> int:
+        """When to look again, should nothing be heard."""
         last = agent.minutes[-1]
         told = agent.told.get(rule.name)
         if told is not None and told.fires:
-            if _ended(agent) + GIVEN_UP <= now:
-                self._tell(rule, agent, told, AlertState.NO_DATA, now)
-                self._agenda.add(self._gone(agent), agent.key)
-            else:
-                self._agenda.add(_ended(agent) + GIVEN_UP, agent.key)
+            if _ended(agent) + GIVEN_UP > now:
+                return _ended(agent) + GIVEN_UP
+            self._tell(rule, agent, told, AlertState.NO_DATA, now)
         elif now < _due(rule, last):
-            self._agenda.add(_due(rule, last), agent.key)
+            return _due(rule, last)
         elif agent.run() * 60 >= rule.window_s and (told is None or told.opened_at < _due(rule, last)):
             told = agent.told.setdefault(rule.name, Told())
             told.opened_at = _due(rule, last)
             self._tell(rule, agent, told, AlertState.FIRING, told.opened_at, late=agent.passed == last)
-            self._agenda.add(_ended(agent) + GIVEN_UP, agent.key)
+            return _ended(agent) + GIVEN_UP
         elif agent.passed != last:
             agent.passed = last
             self.touched.add(agent.key)
-            self._agenda.add(self._gone(agent), agent.key)
+        return self._gone(agent)
 
     def _tell(self, rule: Rule, agent: Agent, told: Told, state: AlertState, at: int, late: bool = False) -> None:
         previous, told.state = told.state, state

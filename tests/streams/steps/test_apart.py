@@ -132,6 +132,14 @@ def test_who_is_gone_leaves_nothing_but_the_number_of_what_was_told() -> None:
     assert (left.minutes, left.last, left.told["no_data"].transition) == ([], [], 2)
 
 
+def test_who_speaks_all_the_time_is_on_the_agenda_once() -> None:
+    silence = Silence(RuleBook(Rules("v1", (), (), (SILENT,))))
+    for minute in range(300):
+        silence.take(calls(minute), 0)
+        silence.advance(False, (BEGIN + minute + 1) * MINUTE)
+    assert sum(1 for _ in silence._agenda.due(2**62, 1000)) == 1
+
+
 def test_the_last_decisions_are_named_and_none_that_turned_out_to_be_anothers() -> None:
     agents = Agents()
     begun = [decision(f"d{minute}", 1, minute / 1440) for minute in range(5)]
