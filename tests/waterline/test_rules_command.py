@@ -177,7 +177,17 @@ def test_what_runs_is_shown_beside_the_file(run: Run, path: Path, monkeypatch: p
     out = run(WATERLINE_RULES_FILE=str(path))[1]
     assert out.count(f"works by other rules: version {told['ruler'].version} of {path}, taken 2") == 2
     shown = json.loads(run("--json", WATERLINE_RULES_FILE=str(path))[1])
+    assert shown["defaults_left_out"][0] == "tool_error_rate"
     assert shown["version"] != shown["in_force"]["ruler"]["version"] == told["ruler"].version
+
+
+def test_a_file_that_is_wrong_now_does_not_hide_what_is_in_force(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"streams": followed(rules_file.load(path), path)}
+    monkeypatch.setattr("waterline.commands.rules._running", lambda _: told)
+    path.write_text("rules: 5")
+    code, _, said = run(WATERLINE_RULES_FILE=str(path))
+    assert code != 0
+    assert f"streams works by other rules: version {told['streams'].version} of {path}" in said
 
 
 def test_the_defaults_are_a_file_to_start_from(run: Run, tmp_path: Path) -> None:

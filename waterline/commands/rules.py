@@ -34,8 +34,8 @@ def in_force(context: typer.Context, as_json: Annotated[bool, typer.Option("--js
     try:
         found = rules_file.load(Path(named).expanduser()) if named else rules_file.default()
     except Permanent:
-        if not as_json:
-            typer.echo("\n".join(_in_force("", running)), err=True)
+        for line in _in_force("", running):
+            typer.echo(line, err=True)
         raise
     _show(found, named or "the default rules", as_json, running)
 

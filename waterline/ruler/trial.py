@@ -9,6 +9,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from waterline.connectors.stores.clickhouse.client import StoreRefused, StoreUnavailable, errors
+from waterline.reach import UNKNOWN_DATABASE
 from waterline.ruler.asker import PATIENCE_S, Span, values_of
 from waterline.schemas.errors import Permanent
 from waterline.streams import rules_asked
@@ -21,13 +22,13 @@ TEXT = re.compile(r"(?:LowCardinality\()?(?:Nullable\()?String")
 _COMMENT = re.compile(r"--[^\n]*")
 _AT = re.compile(r"\(line (\d+), col \d+\)")
 _NAMED = re.compile(r"[`']([^`'\n]+)[`']")
-_BEGIN, _SCOPE = "DB::Exception: ", " in scope "
+_BEGIN, _SCOPE = "DB::Exception: ", re.compile(r"\.? [Ii]n scope ")
 LONGEST = 300
 
 
 def mistakes(client: Client, rules: Rules, folder: Path) -> list[str]:
     """A line for each question that cannot be asked: file, line, rule and what ClickHouse says. `folder`: where the rules file
-    lies. Raises StoreUnavailable when ClickHouse does not answer."""
+    lies. Raises StoreUnavailable when ClickHouse does not answer, or has no database of ours."""
     found = (_mistake(client, asked, rules_asked.path_of(asked.question, folder)) for asked in rules.asked)
     return [one for one in found if one]
 
@@ -41,9 +42,9 @@ def _mistake(client: Client, asked: Asked, path: Path) -> str:
             names = {name: "" for name, kind in columns.items() if TEXT.match(kind)}
             _columns(client, asked.rows, given | names | {"tenant": ""})
     except (StoreRefused, StoreUnavailable) as error:
-        if isinstance(error, StoreUnavailable) and not error.clickhouse_code:
+        if isinstance(error, StoreUnavailable) and error.clickhouse_code in (0, UNKNOWN_DATABASE):
             raise
-        said = error.reason.rpartition(_BEGIN)[2].partition(_SCOPE)[0][:LONGEST]
+        said = _SCOPE.split(error.reason.rpartition(_BEGIN)[2])[0][:LONGEST]
         return f"{path}, line {_line(path, said)}: rule {asked.name}: {said}"
     except Permanent as error:
         return f"{path}, line 1: rule {asked.name}: {error.reason}"
