@@ -274,11 +274,12 @@ class Windows:
             if cell.age is Age.SETTLED:
                 self.drop(key)
                 continue
+            settles = cell.age is Age.OVER
             self._grow(key, cell)
             self.touched.add(key)
             agenda.add(self._next(key, cell), key)
             yield key, cell
-            if cell.age is Age.SETTLED:
+            if settles:
                 cell.forget(key.length, self.shown)
 
     def over(self, series: Series, length: int) -> list[int]:
