@@ -127,11 +127,15 @@ scenario("team-monthly", LATE,
          Told(state=FIRING, value="0.14", threshold="0.14", window=MONTH, rows=50, late=True,
               ranked=("late-32410-0", "t-32410-0", "t-32410-1", "t-32410-10", "t-32410-11")),
          Told(state=RESOLVED, value="0"), group=BY_TEAM)  # fmt: skip
-scenario("team-monthly", NEAR,
-         [(60, team(60, 50)), (120, found(60, 0)), (180, team(180, 1)), (240, found(60, 1)), (300, team(300, 1)),
-          (MONTH[1] + LATENESS, [])],
+HOVER: list[tuple[float, list[Event]]] = []
+"""Back and forth by a day each, so that each is told whatever is taken in at once."""
+for day, told in enumerate(
+    (team(LAST, 50), found(LAST, 0), team(EVENING + DAY + 60, 1), found(LAST, 1), team(EVENING + 3 * DAY, 1))
+):
+    HOVER += [(LAST if day == 0 else EVENING + (day - 1) * DAY + 60, told), (EVENING + day * DAY + LATENESS, [])]
+scenario("team-monthly", NEAR, [*HOVER, (MONTH[1] + LATENESS, [])],
          Told(state=FIRING, value="0.14", threshold="0.14", window=MONTH,
-              ranked=("t60-0", "t60-1", "t60-10", "t60-11", "t60-12")),
+              ranked=tuple(f"t{LAST:g}-{n}" for n in (0, 1, 10, 11, 12))),
          Told(state=RESOLVED, value="0"), group=BY_TEAM)  # fmt: skip
 
 
