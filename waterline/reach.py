@@ -14,14 +14,13 @@ from clickhouse_connect.driver.client import Client
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from waterline.connectors.stores.clickhouse.client import StoreUnavailable, connect, port_of
+from waterline.connectors.stores.clickhouse.client import UNKNOWN_DATABASE, StoreUnavailable, connect, port_of
 from waterline.schemas.clients import kafka_config
 from waterline.schemas.errors import ErrorCode, Transient
 from waterline.schemas.settings import Settings
 from waterline.stack import state
 
 PROBE_S, ANSWER_S = 2.0, 5.0
-UNKNOWN_DATABASE = 81
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@ resolved when its rule is taken out again. No process is started anew."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ def metric(pipeline: Pipeline, name: str) -> float:
     return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
 
 
+def ready(url: str) -> bool:
+    return httpx.get(url, timeout=5).status_code == 200
+
+
+def troubles(url: str) -> list[str]:
+    return health.troubles("it", health.statusz(url) or Statusz())
+
+
 def told(pipeline: Pipeline) -> list[dict[str, Any]]:
     return pipeline.rows(
         f"SELECT * FROM alert_transitions WHERE rule = 'reload_probe' AND `group`['agent'] = '{AGENT}' ORDER BY transition"
@@ -64,8 +73,8 @@ def test_rules_change_while_everything_runs(pipeline: Pipeline, rules: Path) -> 
     pipeline.until(lambda: metric(pipeline, "streams_rules_unreadable") == 1, 10)
     for part in ("STREAMS", "RULER"):
         url = f"http://127.0.0.1:{pipeline.stack.environment[f'WATERLINE_{part}_METRICS_PORT']}/readyz"
-        assert httpx.get(url, timeout=5).status_code == 200, "it goes on working"
-        (trouble,) = pipeline.until(lambda url=url: health.troubles(part, health.statusz(url) or Statusz()), 10)  # noqa: B023
+        pipeline.until(partial(ready, url), 20)  # it goes on working
+        (trouble,) = pipeline.until(partial(troubles, url), 10)
         assert f"version {version}: since " in trouble
         assert f"the file is refused: {rules}, line " in trouble
         assert ": rule reload_probe: above: '50' is no share" in trouble

@@ -78,8 +78,8 @@ def test_a_mistake_keeps_the_old_rules_and_says_so_until_it_is_mended(
     assert feed.followed.refused_since == told.refused_since, "it is another mistake, and still refused since then"
     path.write_text(ONE)
     look(feed)
-    assert (feed.followed.mistakes, feed.followed.refused_since) == ((), None)
-    assert feed.followed.since == told.since
+    mended = feed.followed
+    assert (mended.mistakes, mended.refused_since, mended.since) == ((), None, told.since)
     assert feed.book.now is first
     assert value(meters.registry, "streams_rules_unreadable") == 0
     assert value(meters.registry, "streams_rules_reloads_total", outcome="taken") == 0, "nothing was new"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from waterline.connectors.stores.clickhouse.client import StoreRefused, StoreUnavailable, errors
-from waterline.reach import UNKNOWN_DATABASE
+from waterline.connectors.stores.clickhouse.client import UNKNOWN_DATABASE, StoreRefused, StoreUnavailable, errors
 from waterline.ruler.asker import PATIENCE_S, Span, values_of
 from waterline.schemas.errors import Permanent
 from waterline.streams import rules_asked

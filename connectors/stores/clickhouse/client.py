@@ -29,6 +29,7 @@ logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 CONNECT_S = 5.0
 ANSWER_S = 120.0
+UNKNOWN_DATABASE = 81
 IDLE_S = 10.0
 """A connection that rested longer is opened anew: the other side may have closed it in the meantime."""
 

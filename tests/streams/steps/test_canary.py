@@ -17,7 +17,6 @@ from waterline.streams.steps.canary import Canaries
 from waterline.streams.steps.canary_counts import Sums
 from waterline.streams.steps.canary_judge import failing
 from waterline.streams.steps.canary_plan import BUILT_IN, CanaryPlan, Form, Guard, Limit, Stage
-from waterline.streams.steps.moment import DAY
 from waterline.streams.steps.rules import Rules
 from waterline.streams.steps.tally import MINUTE
 
@@ -238,50 +237,6 @@ def test_without_a_plan_nothing_is_kept() -> None:
     trial.run(3, 0.5, like(), like())
     assert not canary(trial).watches
     assert not [key for key in trial.disk if key.startswith(b"k")]
-
-
-def test_who_is_not_heard_of_any_more_is_forgotten_unless_a_verdict_was_told_of_it() -> None:
-    """One agent without a canary, one with; both of which nothing is heard for as long as decisions are kept."""
-    trial = Trial(only(ACCURACY, agent=""))
-    trial.begin()
-    trial.run(3, 0.5, like(), like())
-    plain = [one for one in (of(given, "b") for given in traffic(3, 0.0, like(), like(), since=3)) if one is not None]
-    trial.take([*plain, mark(BEGIN + 7 * MINUTE)], restart=True)
-
-    def kept() -> list[str]:
-        assert {b"k" + key for key in canary(trial).watches} == {key for key in trial.disk if key[:1] == b"k"} - {b"k\x00"}
-        return sorted(watch.agent for watch in canary(trial).watches.values())
-
-    assert kept() == ["a", "b"]
-    last = len(trial.told)
-    trial.take([mark(BEGIN + 7 * MINUTE + 45 * DAY)], restart=True)
-    assert kept() == ["a", "b"]
-    trial.take([mark(BEGIN + 8 * MINUTE + 45 * DAY)])
-    assert kept() == ["a"]
-    trial.restart()
-    since = 45 * 1440 + 9
-    trial.take(given for one in traffic(3, 1.0, like(), like(), since=since) if (given := of(one, "b")))
-    trial.take([mark(BEGIN + (since + 4) * MINUTE)])
-    assert kept() == ["a", "b"]
-    assert len(trial.told) == last, "what it comes back with is its usual artifact"
-
-
-def test_with_its_plan_an_agent_without_a_canary_is_forgotten() -> None:
-    trial = Trial()
-    trial.run(3, 0.0, like(), like())
-    assert len(canary(trial).watches) == 1
-    trial.book.now = Rules("v2", ())
-    trial.take([mark(BEGIN + 9 * MINUTE)])
-    assert not canary(trial).watches
-    assert [key for key in trial.disk if key.startswith(b"k")] == [b"k\x00"]
-
-
-def of(given: GroupInput, agent: str) -> GroupInput | None:
-    """The same decision of another agent."""
-    if given.now is None:
-        return None
-    contribution = msgspec.structs.replace(given.now.contribution, agent=agent)
-    return msgspec.structs.replace(given, agent=agent, now=msgspec.structs.replace(given.now, contribution=contribution))
 
 
 CHUNKS = [*traffic(1, 0, like(), like(), since=-1), *traffic(60, 0.5, like(escalated=0.35, correct=0.6), like(), each=12, seed=5)]
