@@ -9,16 +9,17 @@ baseline show.
 A pure function of counts by day: what is revised, late or read again after a restart needs no care.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from math import expm1, log
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from waterline.streams.steps.days import ABOUT, Counts
+from waterline.streams.steps.days import ABOUT
 from waterline.streams.steps.distribution import BINS, MAJOR, SMOOTHING
 from waterline.streams.steps.drift_scores import Array
 
@@ -31,8 +32,9 @@ FEWEST = 3
 SIZES = (0.1, 0.5, 2.5)
 """Population stability indices; the shares of its own that a change may have lie about so far from the baseline."""
 OK, DRIFT, INSUFFICIENT = "ok", "drift", "insufficient"
+Counts = Mapping[Any, int]
+"""by name, or by bucket of a sketch"""
 Dated = tuple[int, Counts]
-"""a day and its counts, by name or by bucket of a sketch"""
 
 
 class Word(Struct, frozen=True):
