@@ -8,7 +8,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from tests.streams.steps.world import TENANT, Disk
 from waterline.schemas.alerts import AlertState, AlertTransition
@@ -23,7 +22,6 @@ from waterline.streams.steps.limits import Limits
 from waterline.streams.steps.moment import HOUR, SECOND, instant
 from waterline.streams.steps.rules import AGENT_TOOL, Baseline, Rule, RuleBook, Rules
 from waterline.streams.steps.sketch import bucket_of
-from waterline.streams.steps.thresholds import AT_ONCE
 
 MINUTE = 60 * SECOND
 BEGIN = 29_000_000 - 29_000_000 % 60
@@ -221,44 +219,6 @@ def test_live_data_fire_at_once_when_it_is_no_chance() -> None:
     assert watched.states == [FIRING, RESOLVED]
 
 
-def revisions(watched: Watched) -> list[tuple[int, int, Decimal | None, bool]]:
-    return [(told.transition, told.revision, told.value, told.late) for told in watched.told]
-
-
-def test_what_comes_late_and_changes_no_state_is_told_as_another_revision() -> None:
-    watched = Watched(ERRORS)
-    watched.take(watched.calls(0, 100, 10), watched.time(5), restart=True)
-    watched.take(watched.calls(5, 100, 0), watched.time(10), restart=True)
-    first = [(1, 1, Decimal("0.1"), False), (2, 1, Decimal(0), False)]
-    assert revisions(watched) == first
-    watched.take(watched.calls(3, 100, 20), watched.calls(4, 100), watched.calls(7, 100, 1), restart=True)
-    again = [(1, 2, Decimal("0.1"), True), (2, 2, Decimal("0.005"), True)]
-    assert revisions(watched) == [*first, *again]
-    one = watched.told[2]
-    assert (one.samples, one.state, one.previous, one.at) == (300, FIRING, OK, watched.told[0].at)
-    watched.take(watched.time(65), watched.calls(2, 100), restart=True)
-    assert revisions(watched) == [*first, *again], "it is settled"
-
-
-def test_a_window_that_changes_all_the_time_is_told_again_when_it_is_settled() -> None:
-    watched = Watched(ERRORS)
-    watched.take(watched.calls(0, 100, 10), watched.time(5))
-    for _ in range(2 * AT_ONCE):
-        watched.take(watched.calls(0, 100, 10, tool=""), watched.calls(0, 100, 11), restart=True)
-    assert [told.revision for told in watched.told] == list(range(1, AT_ONCE + 1))
-    watched.take(watched.time(66))
-    last = next(told for told in reversed(watched.told) if told.transition == 1)
-    assert (last.revision, last.samples, last.late) == (AT_ONCE + 1, 100 + 400 * AT_ONCE, True)
-
-
-def test_another_threshold_does_not_change_what_was_said_under_the_old_one() -> None:
-    watched = Watched(ERRORS)
-    watched.take(watched.calls(0, 100, 10), watched.time(5))
-    watched.book.now = Rules("v2", (replace(ERRORS, above=Decimal("0.06")),))
-    watched.take(watched.calls(0, 100, 11))
-    assert revisions(watched) == [(1, 1, Decimal("0.1"), False)]
-
-
 def test_slow_calls_fire_at_once_too() -> None:
     watched = Watched(SLOW, replay=False)
     watched.take(watched.models(0, 20, 900), watched.models(0, 3, 2000), watched.time(1))
@@ -324,17 +284,6 @@ def test_a_day_is_compared_with_the_mean_of_the_seven_before() -> None:
     told = watched.told[-1]
     assert (told.state, told.value, told.unit) == (FIRING, Decimal("19.5"), "USD")
     assert told.threshold == (Decimal("89.5") / 7 * Decimal("1.5")).quantize(Decimal("1e-9"))
-
-
-def test_what_comes_too_late_to_change_a_word_is_counted() -> None:
-    watched = Watched(ERRORS)
-    watched.take(watched.calls(0, 40, 1), watched.time(5), watched.calls(61, 40, 1), watched.time(64))
-    watched.take(watched.calls(1, 40, 40), watched.calls(2, 40), watched.time(66))
-    assert ([told.state for told in watched.told][:1], watched.left_out) == ([FIRING], 0)
-    told = len(watched.told)
-    watched.take(watched.calls(3, 400), watched.calls(62, 40))
-    (again,) = watched.told[told:]
-    assert (again.window_from, again.revision, watched.left_out) == (instant((BEGIN + 60) * MINUTE), 2, 1)
 
 
 def test_latency_is_compared_with_the_same_hour_of_the_last_days_else_with_the_last_day() -> None:
