@@ -144,6 +144,7 @@ rules:
         sql=asked.sql,
         rows="SELECT * FROM events WHERE tenant = {tenant:String} AND agent = {agent:String}",
         parameters=(("least", "10"), ("region", "eu")),
+        question="refunds.sql",
     )
     assert asked.sql.startswith("SELECT tenant, agent")
     assert "--" not in asked.sql
