@@ -21,7 +21,7 @@ from waterline.schemas.settings import Settings
 from waterline.stack import Stack
 from waterline.streams import rules_file
 
-SETTLE_S = 90.0
+SETTLE_S = 180.0
 BUDGETS = """
 budgets:
   - budget: team-daily
@@ -73,6 +73,13 @@ class Pipeline(Struct):
             assert time.monotonic() < deadline, f"still {answer!r} after {seconds:.0f} s"
             time.sleep(0.2)
         return answer
+
+    def until_none(self, left: Callable[[], Sequence[object]], seconds: float = SETTLE_S) -> None:
+        """Asks until nothing is left; what still is stands in the failure."""
+        deadline = time.monotonic() + seconds
+        while found := left():
+            assert time.monotonic() < deadline, f"after {seconds:.0f} s {len(found)} are left, such as {found[:3]}"
+            time.sleep(0.2)
 
 
 @pytest.fixture(scope="package")

@@ -1,6 +1,7 @@
 """The streams fold their whole history again: every figure is what it was, nothing is told to anybody again."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -18,13 +19,29 @@ FIGURES = {
     "costs": f"SELECT * EXCEPT (revision) FROM costs WHERE agent = '{AGENT}' ORDER BY decision_key, event_id",
     "merges": "SELECT tenant, decision_key, merged_into FROM merged_decisions ORDER BY ALL",
     "links": "SELECT tenant, decision_id, decision_key, kafka_offset FROM decision_links ORDER BY ALL",
-    "alerts": f"SELECT alert_id, transition, state, value, samples, window_from FROM alerts WHERE `group`['agent'] = '{AGENT}'",
+    "alerts": "SELECT alert_id, transition, state, value, samples, window_from FROM alerts WHERE {mine} ORDER BY ALL",
     "budgets": "SELECT budget, name, spent FROM budgets WHERE clock = 'replay' ORDER BY ALL",
     "quality": f"SELECT measure, task, day, value FROM quality WHERE agent = '{AGENT}' ORDER BY ALL",
     "deliveries": "SELECT alert_id, transition, channel, kafka_offset FROM alert_deliveries WHERE {mine} ORDER BY ALL",
 }
 TOLD = "SELECT count() AS n FROM alert_transitions WHERE {mine}"
-MINE = f"alert_id IN (SELECT alert_id FROM alert_transitions WHERE `group`['agent'] = '{AGENT}')"
+MINE = f"""
+alert_id IN (SELECT alert_id FROM alert_transitions WHERE `group`['agent'] = '{AGENT}' AND measure != 'accuracy_drop')"""
+"""Not accuracy: an outcome that names only the business id may be on its way as time passes, so the first word may differ."""
+UNTOLD = """
+SELECT rule, alert_id, transition FROM alert_transitions WHERE {mine} AND (state = 'firing' OR previous = 'firing')
+AND (alert_id, transition) NOT IN (SELECT alert_id, transition FROM alert_deliveries)"""
+AT_HOME = f"SELECT count() AS n FROM decision_events WHERE agent = '{AGENT}' AND belongs"
+FOLDED = f"""
+SELECT decision_key, toInt32(max(kafka_offset)) AS last, toInt32(argMax(events, kafka_offset)) AS events FROM decision_facts
+WHERE agent = '{AGENT}' AND decision_key IN (SELECT decision_key FROM decisions) GROUP BY decision_key ORDER BY decision_key"""
+UNRESOLVED = f"""
+SELECT count() AS resolved FROM alerts WHERE `group`['agent'] = '{AGENT}' AND rule = 'tool_error_rate' AND state = 'resolved'
+HAVING resolved = 0"""
+UNDRIFTED = f"SELECT count() AS drift FROM drift WHERE agent = '{AGENT}' AND about = 'tools' HAVING drift = 0"
+DAYS_OVER, STEP = timedelta(hours=26), timedelta(minutes=5)
+TIMES = 3
+"""how often in a row all must be as before: more may be on its way"""
 
 
 def figures(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
@@ -51,16 +68,19 @@ def load(begin: datetime) -> list[dict[str, object]]:
     return events
 
 
+@pytest.mark.timeout(600, func_only=True)
 def test_the_whole_history_folded_again_says_the_same(pipeline: Pipeline) -> None:
     begin = (datetime.now(UTC) - timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
-    pipeline.send(load(begin))
-    Ticks(pipeline.stack.settings).tell(begin + timedelta(minutes=10))
-    pipeline.until(lambda: _settled(pipeline, begin))
-    pipeline.until(lambda: pipeline.rows(f"SELECT 1 FROM alert_deliveries WHERE {MINE}"))
+    time, events = Ticks(pipeline.stack.settings), load(begin)
+    pipeline.send(events)
+    pipeline.until_none(lambda: _on_its_way(pipeline, begin, len(events)))
+    time.tell(begin + DAYS_OVER)
+    pipeline.until_none(lambda: _unsettled(pipeline, begin))
     before = figures(pipeline)
     assert [row["state"] for row in before["alerts"]].count("resolved") >= 1
     assert before["merges"]
     assert before["deliveries"]
+    folded = {row["decision_key"]: row for row in pipeline.rows(FOLDED)}
     told = int(pipeline.rows(TOLD.format(mine=MINE))[0]["n"])
 
     admin = AdminClient({**kafka_config(pipeline.stack.settings), "log_level": 0})
@@ -72,18 +92,44 @@ def test_the_whole_history_folded_again_says_the_same(pipeline: Pipeline) -> Non
     pipeline.stack.wait_ready("streams")
 
     pipeline.until(lambda: int(pipeline.rows(TOLD.format(mine=MINE))[0]["n"]) >= 2 * told)
-    pipeline.until(lambda: [name for name, rows in figures(pipeline).items() if rows != before[name]] == [])
-    pipeline.until(lambda: _settled(pipeline, begin))
+    pipeline.until_none(lambda: [row for row in pipeline.rows(FOLDED) if not _again(row, folded.get(row["decision_key"]))])
+    steps, agreed = count(1), 0
+
+    def unlike() -> list[str]:
+        """What goes from one partition to another may now come after the time that had waited for it: later time tells it."""
+        nonlocal agreed
+        time.tell(begin + DAYS_OVER + next(steps) * STEP)
+        other = [name for name, rows in figures(pipeline).items() if rows != before[name]]
+        agreed = 0 if other else agreed + 1
+        return other or ["once more"] * (agreed < TIMES)
+
+    pipeline.until_none(unlike)
+    pipeline.until_none(lambda: _unsettled(pipeline, begin))
     assert figures(pipeline) == before
     twice = f"SELECT count() AS n, uniqExact(revision) AS u FROM decision_facts WHERE agent = '{AGENT}' GROUP BY decision_key"
     assert any(int(row["n"]) > int(row["u"]) for row in pipeline.rows(twice)), "facts were told again"
     assert "proven: 0 missing, 0 duplicates" in pipeline.waterline("verify", "completeness", "--wait", "60")
 
 
-def _settled(pipeline: Pipeline, begin: datetime) -> bool:
-    """Nothing of ours is on its way, and facts and alerts are what the raw events say."""
-    asked = {"tenant": "default", "since": (begin - timedelta(hours=1)).isoformat()}
-    rows = [*pipeline.ask("reconciliation", **asked), *pipeline.ask("alert_reconciliation", **asked)]
-    rows += pipeline.ask("quality_reconciliation", strict="1", **asked)
-    resolved = f"SELECT 1 FROM alerts WHERE `group`['agent'] = '{AGENT}' AND rule = 'tool_error_rate' AND state = 'resolved'"
-    return not [row for row in rows if AGENT in str(row) or "refold" in str(row)] and bool(pipeline.rows(resolved))
+def _again(now: dict[str, Any], before: dict[str, Any] | None) -> bool:
+    """Whether a decision was told anew, to its last event."""
+    return before is not None and now["last"] > before["last"] and now["events"] == before["events"]
+
+
+def _on_its_way(pipeline: Pipeline, begin: datetime, events: int) -> list[dict[str, Any]]:
+    """Events that are not with their decisions yet, in the facts or in the raw events."""
+    return pipeline.rows(f"{AT_HOME} HAVING n != {events}") or _differing(pipeline, begin, "reconciliation")
+
+
+def _unsettled(pipeline: Pipeline, begin: datetime) -> list[dict[str, Any]]:
+    """What is on its way: facts, alerts, words on quality and drift that are not what the raw events say or are not told yet, and
+    changes of alerts without a receipt."""
+    left = _differing(pipeline, begin, "reconciliation", "alert_reconciliation", "drift_reconciliation")
+    left += _differing(pipeline, begin, "quality_reconciliation", strict="1")
+    return left + [row for sql in (UNTOLD, UNRESOLVED, UNDRIFTED) for row in pipeline.rows(sql.replace("{mine}", MINE))]
+
+
+def _differing(pipeline: Pipeline, begin: datetime, *questions: str, **more: str) -> list[dict[str, Any]]:
+    given = {"tenant": "default", "since": str(begin.date())} | more
+    rows = [row for question in questions for row in pipeline.ask(question, **given)]
+    return [row for row in rows if AGENT in str(row) or "refold" in str(row)]
