@@ -53,7 +53,9 @@ def _of_calls(tenant: str, agent: str, calls: Calls) -> Iterator[Entry]:
 def _add_models(cell: Cell, calls: Calls) -> None:
     cell.model_calls += calls.count
     merge(cell.unpacked(), calls.durations)
-    if cell.age is not Age.SETTLED:
+    if calls.slowest and cell.age is not Age.SETTLED:
+        if cell.slowest is None:
+            cell.slowest = []
         for one in calls.slowest:
             raised(cell.slowest, one)
 

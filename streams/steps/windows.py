@@ -57,7 +57,7 @@ class Cell(Struct, array_like=True):
     events: int = 0
     missing: int = 0
     packed: bytes = b""
-    slowest: Ranked[float] = []
+    slowest: Ranked[float] | None = None
     dearest: Ranked[int] | None = None
 
     @property
@@ -98,7 +98,7 @@ class Cell(Struct, array_like=True):
         """What is no part of anything that is still told needs no examples."""
         self.examples = {field: known for field, known in self.examples.items() if (field, length) in shown.panes}
         if ("model_ms", length) not in shown.panes:
-            self.slowest = []
+            self.slowest = None
         if ("nanos", length) not in shown.panes:
             self.dearest = None
 
@@ -123,7 +123,7 @@ def examples(part: str, cells: Sequence[Cell]) -> list[str]:
     """Decisions that stand for what `part` of the cells comes to: the slowest, the dearest, else those that came first."""
     if part == "model_ms":
         slowest: Ranked[float] = []
-        for one in (one for cell in cells for one in cell.slowest):
+        for one in (one for cell in cells for one in cell.slowest or ()):
             raised(slowest, one)
         return keys(slowest)
     if part == "nanos":
