@@ -47,7 +47,7 @@ def main() -> int:
                 print("  faults: " + "; ".join(verdict.faults))
                 print(f"  again: python -m tests.faults --only {seed} --decisions {arguments.decisions}", flush=True)
                 keep_logs(stack, seed)
-        if wrong := runner.told():
+        if wrong := runner.told() + runner.drifted():
             failed += 1
             print("after all seeds:\n  " + "\n  ".join(wrong), flush=True)
     print(f"{len(seeds)} seeds, {failed} failed")

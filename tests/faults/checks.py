@@ -38,6 +38,8 @@ WHERE tenant = 'default' AND startsWith(decision_key, {prefix:String}) GROUP BY 
 """
 MEASURES = "SELECT DISTINCT measure FROM quality WHERE tenant = 'default' AND samples > 0"
 SAID = {"accuracy", "escalation_rate", "override_rate", "time_to_human", "resolution_ms"}
+ABOUTS = "SELECT DISTINCT about FROM drift WHERE tenant = 'default' AND before > 0 AND now > 0"
+MOVES = {"tools", "models", "escalation_reason", "steps", "resolution_ms"}
 LOOK_AGAIN_S, PROOF_S, TOLD_S = 0.25, 60.0, 60.0
 
 
@@ -89,6 +91,13 @@ def told(client: Client) -> list[str]:
     measures = {str(measure) for (measure,) in client.query(MEASURES).result_rows}
     missing = [f"nothing was told of {', '.join(sorted(SAID - measures))}"] if SAID - measures else []
     return missing + _differing(client, "quality_reconciliation", "words on quality", strict="1")
+
+
+def drifted(client: Client) -> list[str]:
+    """What was told of drift is what the raw events say, today as on other days."""
+    abouts = {str(about) for (about,) in client.query(ABOUTS).result_rows}
+    missing = [f"nothing was told of {', '.join(sorted(MOVES - abouts))}"] if MOVES - abouts else []
+    return missing + _differing(client, "drift_reconciliation", "words on drift", until="today")
 
 
 def _differing(client: Client, name: str, what: str, **given: str) -> list[str]:

@@ -69,7 +69,8 @@ def make(seed: int, decisions: int, sizes: Sequence[int] = SIZES) -> Load:
 
 def _decision(chance: random.Random, key: str, ticket: str, start: datetime, truth: Truth) -> list[dict[str, object]]:
     at = start + timedelta(milliseconds=chance.randrange(60_000))
-    common: dict[str, object] = {"agent": "fault-agent", "task": "refund", "decision_key": key}
+    common: dict[str, object] = {"agent": "fault-agent", "agent_version": f"v{at.second // 30}", "task": "refund"}
+    common["decision_key"] = key
     events: list[dict[str, object]] = [
         {**common, "kind": "decision", "ts": at.isoformat(), "decision_id": ticket, "duration_ms": 900.0}
     ]

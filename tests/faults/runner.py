@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from msgspec import Struct, field
@@ -9,6 +10,7 @@ from msgspec import Struct, field
 from tests.faults import chaos, checks, load, poison
 from tests.faults.sender import Clients
 from waterline.connectors.stores.clickhouse.client import connect
+from waterline.replay.ticks import Ticks
 from waterline.stack import Stack
 from waterline.stack.parts import NAMES
 from waterline.stack.process import NotReady
@@ -17,6 +19,7 @@ LOAD_S = 10.0
 """the events of a seed are spread over this time, and its faults fall into it"""
 DECISIONS = 150
 READY_S, SETTLE_S = 90.0, 120.0
+LEAP, LEAPS = timedelta(minutes=5), 4
 
 
 class Verdict(Struct):
@@ -66,6 +69,19 @@ class Runner(Struct):
         client = connect(self.stack.settings)
         try:
             return checks.settle(lambda: checks.told(client), checks.TOLD_S)
+        finally:
+            client.close()
+
+    def drifted(self) -> list[str]:
+        """What is wrong with what was told of drift once all has been told. Nothing that goes by time may be asked of the stack
+        afterwards: of an agent it is told every five minutes, and the time on the wall is made to leap by as much."""
+        client, ticks, now = connect(self.stack.settings), Ticks(self.stack.settings), datetime.now(UTC)
+        try:
+            for leap in range(1, LEAPS + 1):
+                ticks.tell(now + leap * LEAP, replay=False)
+                if not (wrong := checks.settle(lambda: checks.drifted(client), checks.TOLD_S / LEAPS)):
+                    break
+            return wrong
         finally:
             client.close()
 

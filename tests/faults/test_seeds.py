@@ -1,4 +1,4 @@
-"""A slice of `make faults`: eight seeds, what they come to, and the store away for a minute."""
+"""A slice of `make faults`: eight seeds, the store away for a minute, and what it all comes to."""
 
 import pytest
 
@@ -32,3 +32,7 @@ def test_the_store_may_be_away(stack: Stack) -> None:
     told = send_the_store_away(stack, 1000, AWAY_S)
     print(told)
     assert not told.wrong, str(told)
+
+
+def test_drift_is_told_to_the_last_event(runner: Runner) -> None:
+    assert not runner.drifted()

@@ -30,9 +30,10 @@ class Ticks:
         self._seq = 0
         self._failed: KafkaError | None = None
 
-    def tell(self, now: datetime) -> None:
-        """It is `now` in every partition. Returns when the broker has confirmed; raises `KafkaException` if it does not."""
-        value, headers = encode_tick(now, replay=True), tick_headers(self._name, self._seq)
+    def tell(self, now: datetime, replay: bool = True) -> None:
+        """It is `now` in every partition; not of a `replay`, on the wall. Returns when the broker has confirmed; raises
+        `KafkaException` if it does not."""
+        value, headers = encode_tick(now, replay), tick_headers(self._name, self._seq)
         for partition in self._partitions:
             self._producer.produce(
                 AGENT_EVENTS.name, value, partition=partition, headers=list(headers), on_delivery=self._delivered
