@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from waterline.schemas.errors import ErrorCode, Permanent
 from waterline.schemas.statusz import Followed
+from waterline.schemas.yaml_lines import LARGEST
 from waterline.streams.rules_file import checked, parse
-from waterline.streams.rules_nodes import LARGEST
 from waterline.streams.steps.rules import RuleBook, Rules
 
 LOOK_S = 1.0

@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from yaml.nodes import Node, ScalarNode, SequenceNode
 
-from waterline.schemas.yaml_lines import LARGEST as LARGEST
 from waterline.schemas.yaml_lines import Mistake, close, entries, items, kind_of, line_of, named
 from waterline.streams.rules_words import lasting, seconds
 

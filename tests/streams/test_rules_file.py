@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from waterline.schemas.alerts import Severity
 from waterline.schemas.errors import Permanent
+from waterline.schemas.yaml_lines import LARGEST
 from waterline.streams import rules_file
-from waterline.streams.rules_nodes import LARGEST
 from waterline.streams.steps.rules import AGENT, AGENT_TOOL, MEASURES, Baseline, Rule
 
 MISTAKEN = """\
