@@ -183,6 +183,7 @@ def merge(into: Changes, later: Changes) -> None:
     into.cold -= later.puts.keys()
     into.cold |= later.cold
     into.puts.update(later.puts)
+    into.along.update(later.along)
     into.outs.extend(later.outs)
     into.left_out += later.left_out
 

@@ -220,7 +220,7 @@ class Partition:
             return
         stage, state = self.stage, self.state
         batch.facts = records(changes.outs, stage.partitions_of, state.sequence, self._producer)
-        batch.state, batch.cold, batch.left_out = changes.puts, changes.cold, changes.left_out
+        batch.state, batch.cold, batch.left_out = changes.puts | changes.along, changes.cold, changes.left_out
         batch.state[PLACE] = self.state.place()
 
     def _take_off(self, batch: Batch) -> None:

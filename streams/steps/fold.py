@@ -35,7 +35,8 @@ class Changes(Struct):
     """What a batch did. `puts` maps state keys to their new bytes, None deletes; keys that begin with a zero byte are the
     runtime's. `cold` names the keys of `puts` that left the memory: recovery does not load them, `Cold` still finds them.
 
-    No puts and no outs = nothing is committed, and after a restart the same frames may come again. `left_out` counts what came
+    No puts and no outs = nothing is committed, and after a restart the same frames may come again. `along` are states that are not
+    worth a commit of their own: they are put with whatever is, and with the place in the input. `left_out` counts what came
     too late to change what was said of a window.
     """
 
@@ -43,6 +44,7 @@ class Changes(Struct):
     outs: list[Out] = field(default_factory=list)
     cold: set[bytes] = field(default_factory=set)
     left_out: int = 0
+    along: dict[bytes, bytes] = field(default_factory=dict)
 
 
 class Cold(Protocol):

@@ -94,8 +94,9 @@ class Thresholds:
             changes.puts[_alarm_key(rule, series)] = None if alarm is None else _encode((rule, series, alarm))
         if self._renewed and self.wanted is not None:
             changes.puts[RULES] = _encode(InForce.of(self.rules, self.wanted))
-        if self._marked or changes.puts:
-            changes.puts[MARKS] = _encode([clock.marks for clock in self.clocks])
+        changes.along[MARKS] = _encode([clock.marks for clock in self.clocks])
+        if self._marked:
+            changes.puts[MARKS] = changes.along[MARKS]
         windows.touched.clear()
         windows.gone.clear()
         self.changed.clear()

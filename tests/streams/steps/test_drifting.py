@@ -54,7 +54,7 @@ class Followed:
     def drain(self) -> list[DriftFact]:
         changes = self.fold.drain()
         self.disk.write(changes)
-        self.hot = (self.hot | changes.puts.keys()) - changes.cold
+        self.hot = (self.hot | changes.puts.keys() | changes.along.keys()) - changes.cold
         told = [msgspec.json.decode(out.value, type=DriftFact) for out in changes.outs if out.topic is DRIFT_FACTS]
         for fact in told:
             which = fact.about, fact.artifact, fact.day
@@ -97,6 +97,24 @@ def decision(key: str, now: Standing | None, before: Standing | None = None) -> 
 def calls(at: int, artifact: str, tool: str, count: int, kind: Kind = Kind.TOOL_CALL) -> GroupInput:
     told = Calls(kind, tool, at // MINUTE, count, replay=True, artifact=artifact)
     return GroupInput(tenant=TENANT, agent="a", calls=told)
+
+
+def test_a_restart_tells_nothing_sooner() -> None:
+    """Time on the wall goes on by marks that nothing is written for; what is told of drift is."""
+    begin = BEGIN * DAY + 9 * HOUR
+    told: list[list[DriftFact]] = []
+    for restart in (False, True):
+        world = Followed()
+        for seconds in range(0, 1800, 5):
+            at = begin + seconds * SECOND
+            called = Calls(Kind.TOOL_CALL, "search", at // MINUTE, 1, artifact="v1")
+            if not seconds or world.told:
+                world.send([GroupInput(tenant=TENANT, agent="a", calls=called)])
+            if world.hear([GroupInput(mark=Mark(0, False, at))]) and restart:
+                world.restart()
+        told.append(world.told)
+    assert told[0] == told[1]
+    assert len(told[0]) > 3
 
 
 def a_day(day: int, artifact: str, tools: dict[str, int], hour: int = 9) -> list[GroupInput]:

@@ -126,7 +126,9 @@ class Disk(dict[bytes, bytes]):
         return iter(sorted(key for key in self if start <= key < stop))
 
     def write(self, changes: Changes) -> None:
-        for key, value in changes.puts.items():
+        """As the runtime does: what goes along, with whatever there is to be written."""
+        along = changes.along if changes.puts or changes.outs else {}
+        for key, value in (changes.puts | along).items():
             if value is None:
                 self.pop(key, None)
             else:
