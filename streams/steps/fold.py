@@ -35,9 +35,9 @@ class Changes(Struct):
     """What a batch did. `puts` maps state keys to their new bytes, None deletes; keys that begin with a zero byte are the
     runtime's. `cold` names the keys of `puts` that left the memory: recovery does not load them, `Cold` still finds them.
 
-    No puts and no outs = nothing is committed, and after a restart the same frames may come again. `along` are states that are not
-    worth a commit of their own: they are put with whatever is, and with the place in the input. `left_out` counts what came
-    too late to change what was said of a window.
+    No puts and no outs = nothing is committed, and after a restart the same frames may come again. `along` are states not worth a
+    commit of their own: they are put with whatever is, and with the place in the input. `left_out` counts what came too late to
+    change what was said of a window.
     """
 
     puts: dict[bytes, bytes | None] = field(default_factory=dict)
