@@ -44,7 +44,7 @@ class Changes(Struct):
     outs: list[Out] = field(default_factory=list)
     cold: set[bytes] = field(default_factory=set)
     left_out: int = 0
-    along: dict[bytes, bytes] = field(default_factory=dict)
+    along: dict[bytes, bytes | None] = field(default_factory=dict)
 
 
 class Cold(Protocol):
