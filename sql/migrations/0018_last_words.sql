@@ -3,7 +3,7 @@
 -- Blocking: no.
 
 ALTER TABLE {both:alert_transitions} {on_cluster}
-    ADD COLUMN IF NOT EXISTS revision UInt64 DEFAULT 1 AFTER transition;
+    ADD COLUMN IF NOT EXISTS revision UInt64 DEFAULT 1 AFTER rules_version;
 
 CREATE OR REPLACE VIEW {name:alerts} {on_cluster} AS
 SELECT *

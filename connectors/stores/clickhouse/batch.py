@@ -5,6 +5,7 @@ range makes belongs to the version: change what `read_record` or `build` answers
 or a repeated range is swallowed by ClickHouse as if it were the old one.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -24,6 +25,8 @@ from waterline.schemas.topics import Topic
 VERSION = "1"
 POSITION = ("kafka_topic", "kafka_partition", "kafka_offset", "frame_index")
 INDEX = b',"frame_index":'
+EMPTY = re.compile(rb"\{\s*\}")
+BEFORE_ONE_IN_A_LIST = b"[, \t\r\n"
 
 Position = tuple[int, int]
 """(offset, index of the line), within one partition."""
@@ -203,11 +206,17 @@ def build(
     if present or refused or (copies is not None and copies.any()):
         return _build_around(form, records, keys, copies, present, refused)
     rows = [row for record in records for row in record.rows]
-    return Body(b"\n".join(rows), len(rows), keys, [], _quick(form, records))
+    data = b"\n".join(rows)
+    return Body(data, len(rows), keys, [], _quick(form, records, data))
 
 
-def _quick(form: Form, records: Iterable[Record]) -> bool:
-    return bool(form.sparse) and all(record.seq >= 0 for record in records)
+def _quick(form: Form, records: Iterable[Record], data: bytes) -> bool:
+    return bool(form.sparse) and not _lossy(data) and all(record.seq >= 0 for record in records)
+
+
+def _lossy(data: bytes) -> bool:
+    """Whether there may be an object with nothing but defaults in a list: JSONExtract leaves it out."""
+    return any(data[found.start() - 1] in BEFORE_ONE_IN_A_LIST for found in EMPTY.finditer(data))
 
 
 def _build_around(
@@ -234,7 +243,8 @@ def _build_around(
                 if position not in present:
                     sent.append(row)
     kept = b"".join(keys[n * KEY_BYTES : (n + 1) * KEY_BYTES] for n in stored) if keys else b""
-    return Body(b"\n".join(sent), len(stored), kept, copied, _quick(form, records))
+    data = b"\n".join(sent)
+    return Body(data, len(stored), kept, copied, _quick(form, records, data))
 
 
 def _identity(form: Form, row: bytes) -> str:
