@@ -38,7 +38,7 @@ WITH
             ORDER BY transition DESC, revision DESC, kafka_partition, kafka_offset, frame_index
             LIMIT 1 BY alert_id, window_from
         )
-        WHERE (NOT provisional OR settled_at < (SELECT max(received_at) FROM events WHERE tenant = {tenant:String}))
+        WHERE (NOT provisional OR settled_at < now64(6, 'UTC'))
           AND measure IN ('tool_error_rate', 'escalation_rate', 'override_rate')
           AND window_from >= {since:DateTime64(6, 'UTC')}
           AND window_from < {until:DateTime64(6, 'UTC')}
