@@ -30,7 +30,7 @@ from waterline.streams.steps.rules import Rule, RuleBook, Rules
 from waterline.streams.steps.windows import Age, Cell, Clock, Series, Shown, WindowKey, Windows, first_of_each
 
 WINDOW, ALARM, MARKS, RULES = b"w", b"a", b"m", b"r"
-AT_ONCE = 20
+AT_ONCE = 10_000
 """Revisions that are told as they come. What changes further is told when its window is settled."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_cell = msgspec.msgpack.Decoder(tuple[WindowKey, Cell]).decode

@@ -2,12 +2,13 @@
 
 from decimal import Decimal
 
+import pytest
 from msgspec.structs import replace
 
 from tests.streams.steps.test_thresholds import BEGIN, ERRORS, FIRING, MINUTE, OK, Watched
+from waterline.streams.steps import thresholds
 from waterline.streams.steps.moment import instant
 from waterline.streams.steps.rules import Rules
-from waterline.streams.steps.thresholds import AT_ONCE
 
 
 def revisions(watched: Watched) -> list[tuple[int, int, Decimal | None, bool]]:
@@ -29,15 +30,16 @@ def test_what_comes_late_and_changes_no_state_is_told_as_another_revision() -> N
     assert revisions(watched) == [*first, *again], "it is settled"
 
 
-def test_a_window_that_changes_all_the_time_is_told_again_when_it_is_settled() -> None:
+def test_a_window_that_changes_all_the_time_is_told_again_when_it_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thresholds, "AT_ONCE", most := 20)
     watched = Watched(ERRORS)
     watched.take(watched.calls(0, 100, 10), watched.time(5))
-    for _ in range(2 * AT_ONCE):
+    for _ in range(2 * most):
         watched.take(watched.calls(0, 100, 10, tool=""), watched.calls(0, 100, 11), restart=True)
-    assert [told.revision for told in watched.told] == list(range(1, AT_ONCE + 1))
+    assert [told.revision for told in watched.told] == list(range(1, most + 1))
     watched.take(watched.time(66))
     last = next(told for told in reversed(watched.told) if told.transition == 1)
-    assert (last.revision, last.samples, last.late) == (AT_ONCE + 1, 100 + 400 * AT_ONCE, True)
+    assert (last.revision, last.samples, last.late) == (most + 1, 100 + 400 * most, True)
 
 
 def test_another_threshold_does_not_change_what_was_said_under_the_old_one() -> None:
