@@ -66,20 +66,17 @@ class Pipeline(Struct):
         assert answer.status_code == 200, answer.text
         return [json.loads(line) for line in answer.text.splitlines()]
 
-    def until(self, found: Callable[[], Any], seconds: float = SETTLE_S) -> Any:
-        """Asks until the answer is truthy, and returns it; the last answer is in the failure."""
+    def until(self, found: Callable[[], Any], seconds: float = SETTLE_S, enough: Callable[[Any], bool] = bool) -> Any:
+        """Asks until the answer is `enough`, and returns it; the last answer is in the failure."""
         deadline = time.monotonic() + seconds
-        while not (answer := found()):
+        while not enough(answer := found()):
             assert time.monotonic() < deadline, f"still {answer!r} after {seconds:.0f} s"
             time.sleep(0.2)
         return answer
 
-    def until_none(self, left: Callable[[], Sequence[object]], seconds: float = SETTLE_S) -> None:
-        """Asks until nothing is left; what still is stands in the failure."""
-        deadline = time.monotonic() + seconds
-        while found := left():
-            assert time.monotonic() < deadline, f"after {seconds:.0f} s {len(found)} are left, such as {found[:3]}"
-            time.sleep(0.2)
+    def until_none(self, left: Callable[[], Sequence[object]]) -> None:
+        """Asks until nothing is left."""
+        self.until(left, enough=lambda answer: not answer)
 
 
 @pytest.fixture(scope="package")
